@@ -29,6 +29,7 @@ from model.artifact.files import ENCODER_PREFIX, WARM_PREFIX, GenerationFiles, c
 from model.artifact.fresh_arrays import FRESH_PREFIX, FreshArrays, check_fresh_arrays
 from model.artifact.index.engine import Engine, VectorIndex, load_engine
 from model.artifact.index.engines import FIRST_ENGINE
+from model.artifact.index.indexed import IndexedVectors
 from model.artifact.manifest import SPACED_WORDS_VERSION, read_manifest
 from model.artifact.paths import PathGraph, check_path_graph
 from model.artifact.pretrained.block import TextBlock, text_block
@@ -129,6 +130,13 @@ class Generation:
     def index_path(self) -> Path:
         """The index file, over `item_vectors[index_items]`."""
         return self.path / self.engine.file_name
+
+    @property
+    def indexed_vectors(self) -> IndexedVectors:
+        """The vectors that the index is over."""
+        rows = self.index_items  # ascending
+        has_all = len(rows) == len(self.item_vectors) and (not len(rows) or rows[0] == 0)
+        return IndexedVectors(self.item_vectors, None if has_all else rows)
 
     @property
     def search_k(self) -> int:
@@ -271,7 +279,7 @@ class Generation:
                 f"this code reads {engine.metric!r}"
             )
         path = open_file(self.index_path)
-        return engine.open(path, manifest.dim, manifest.num_indexed, self.search_k)
+        return engine.open(path, self.indexed_vectors, self.search_k)
 
     def find_query(self, text: str) -> int | None:
         """Return the dense index of a normalised query, or None where it is not in the

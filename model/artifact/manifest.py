@@ -11,8 +11,9 @@ from stream.files import read_plain
 
 # Of the folder's layout, and of what its numbers mean: raised when a reader of the
 # version before cannot read it.
-FORMAT_VERSION = 2
-# Its texts are hashed by words between spaces alone, in every script.
+FORMAT_VERSION = 3
+# The oldest that is read. Its texts are hashed by words between spaces alone, in every
+# script.
 SPACED_WORDS_VERSION = 1
 
 
@@ -39,7 +40,7 @@ def read_manifest(path: Path) -> manifest_pb.Generation:
         raise GenerationCorrupt(
             f"{path / MANIFEST_NAME} is not a generation manifest: {error}"
         ) from error
-    if manifest.format_version not in (SPACED_WORDS_VERSION, FORMAT_VERSION):
+    if not SPACED_WORDS_VERSION <= manifest.format_version <= FORMAT_VERSION:
         raise GenerationCorrupt(
             f"{path} has generation format {manifest.format_version}, this code reads "
             f"{FORMAT_VERSION}; "

@@ -51,9 +51,10 @@ static Py_ssize_t total_of(const int64_t *firsts, const int64_t *lasts, Py_ssize
     return total;
 }
 
-/* Vectors, their codes and their ids as Python has them; of the latter there may be none. */
+/* Vectors, and of each row that is searched which of them it is, its codes and its id, as Python
+ * has them; of these there may be none. */
 typedef struct {
-    Py_buffer vectors, codes, ids;
+    Py_buffer vectors, stored, codes, ids;
 } Rows;
 
 /* Returns how many rows there are; -1: what is given does not fit together. */
@@ -62,6 +63,11 @@ static Py_ssize_t num_rows(const Rows *rows, const Py_buffer *vector) {
     if (length < size || length % size || rows->vectors.len % length)
         return -1;
     Py_ssize_t count = rows->vectors.len / length, codes = rows->codes.len;
+    if (rows->stored.len) {
+        if (rows->stored.len % 8 || !codes)
+            return -1;
+        count = rows->stored.len / 8;
+    }
     bool is_coded = codes == (Py_ssize_t)code_bytes((size_t)count, (size_t)(length / size));
     if ((codes && !is_coded) || (rows->ids.len && rows->ids.len != count * 8))
         return -1;
@@ -74,6 +80,8 @@ static Runs runs_of(const Rows *rows, size_t count, const Py_buffer *vector,
     return (Runs){
         .space = {rows->vectors.buf, vector->buf, dim},
         .coded = rows->codes.len ? coded(rows->codes.buf, count, dim) : (Coded){0},
+        .stored = rows->stored.len ? rows->stored.buf : NULL,
+        .num_vectors = (size_t)(rows->vectors.len / vector->len),
         .ids = rows->ids.len ? rows->ids.buf : NULL,
         .hidden = hidden->buf,
         .num_hidden = (size_t)hidden->len,
@@ -92,7 +100,8 @@ static int search(Runs *runs, Py_ssize_t count, const int64_t *firsts, const int
     runs->num_runs = (size_t)num_runs;
     runs->total = (size_t)total;
     k = k < total ? k : total;
-    return k == 0 || find_near(runs, (size_t)k, rounding, near);
+    int is_done = k == 0 || find_near(runs, (size_t)k, rounding, near);
+    return near->is_wrong ? -1 : is_done;
 }
 
 /* Returns what was found, or raises why not. */
@@ -111,8 +120,9 @@ static PyObject *nearest(PyObject *Py_UNUSED(module), PyObject *args) {
     Py_buffer firsts, lasts, hidden, vector;
     Py_ssize_t k;
     float rounding;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*nf:nearest", &rows.vectors, &rows.codes, &rows.ids,
-                          &firsts, &lasts, &hidden, &vector, &k, &rounding))
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*nf:nearest", &rows.vectors, &rows.stored,
+                          &rows.codes, &rows.ids, &firsts, &lasts, &hidden, &vector, &k,
+                          &rounding))
         return NULL;
     Findings near = {0};
     int is_done = -1;
@@ -124,8 +134,8 @@ static PyObject *nearest(PyObject *Py_UNUSED(module), PyObject *args) {
         Py_END_ALLOW_THREADS
     }
     PyObject *result = result_of(is_done, &near, k);
-    Py_buffer *given[] = {&rows.vectors, &rows.codes, &rows.ids, &firsts,
-                          &lasts,        &hidden,     &vector};
+    Py_buffer *given[] = {&rows.vectors, &rows.stored, &rows.codes, &rows.ids,
+                          &firsts,       &lasts,       &hidden,     &vector};
     for (size_t place = 0; place < sizeof given / sizeof *given; place++)
         PyBuffer_Release(given[place]);
     return result;
@@ -159,9 +169,9 @@ static PyObject *nearest_in_cells(PyObject *Py_UNUSED(module), PyObject *args) {
     Py_buffer starts, hidden, vector;
     Py_ssize_t cells, k;
     float rounding;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*nnf:nearest_in_cells", &centres.vectors,
-                          &centres.codes, &starts, &rows.vectors, &rows.codes, &rows.ids, &hidden,
-                          &vector, &cells, &k, &rounding))
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*y*nnf:nearest_in_cells", &centres.vectors,
+                          &centres.codes, &starts, &rows.vectors, &rows.stored, &rows.codes,
+                          &rows.ids, &hidden, &vector, &cells, &k, &rounding))
         return NULL;
     Findings near = {0};
     int is_done = -1;
@@ -176,42 +186,62 @@ static PyObject *nearest_in_cells(PyObject *Py_UNUSED(module), PyObject *args) {
         Py_END_ALLOW_THREADS
     }
     PyObject *result = result_of(is_done, &near, k);
-    Py_buffer *given[] = {&centres.vectors, &centres.codes, &starts, &rows.vectors,
+    Py_buffer *given[] = {&centres.vectors, &centres.codes, &starts, &rows.vectors, &rows.stored,
                           &rows.codes,      &rows.ids,      &hidden, &vector};
     for (size_t place = 0; place < sizeof given / sizeof *given; place++)
         PyBuffer_Release(given[place]);
     return result;
 }
 
-EACH_MACHINE static void encode(const float *vectors, size_t count, size_t dim, void *bytes) {
+/* Writes the codes of some vectors, those that are `stored` in this order, or all. */
+EACH_MACHINE static void encode(const float *vectors, const int64_t *stored, size_t count,
+                                size_t dim, void *bytes) {
+    enum { FETCHED = 16, LINE = 64 / sizeof(float) }; /* rows ahead, and floats */
     int8_t *codes = bytes;
     float *scales = (float *)(codes + count * padded(dim)), *errors = scales + count;
-    for (size_t row = 0; row < count; row++)
-        encode_row(vectors + row * dim, dim, codes + row * padded(dim), scales + row, errors + row);
+    for (size_t row = 0; row < count; row++) {
+        size_t at = stored == NULL ? row : (size_t)stored[row];
+        if (stored != NULL && row + FETCHED < count)
+            for (size_t number = 0; number < dim; number += LINE)
+                __builtin_prefetch(vectors + (size_t)stored[row + FETCHED] * dim + number);
+        encode_row(vectors + at * dim, dim, codes + row * padded(dim), scales + row, errors + row);
+    }
+}
+
+static bool are_below(const int64_t *numbers, Py_ssize_t count, Py_ssize_t limit) {
+    for (Py_ssize_t at = 0; at < count; at++)
+        if (numbers[at] < 0 || numbers[at] >= limit)
+            return false;
+    return true;
 }
 
 static PyObject *codes_of(PyObject *Py_UNUSED(module), PyObject *args) {
-    Py_buffer vectors;
+    Py_buffer vectors, stored;
     Py_ssize_t dim;
-    if (!PyArg_ParseTuple(args, "y*n:codes_of", &vectors, &dim))
+    if (!PyArg_ParseTuple(args, "y*y*n:codes_of", &vectors, &stored, &dim))
         return NULL;
     PyObject *result = NULL;
     Py_ssize_t size = (Py_ssize_t)sizeof(float);
-    if (dim < 1 || vectors.len % (dim * size)) {
-        PyErr_SetString(PyExc_ValueError, "vectors must be float32 of this length");
+    bool is_given = dim >= 1 && vectors.len % (dim * size) == 0 && stored.len % 8 == 0;
+    Py_ssize_t num_vectors = is_given ? vectors.len / (dim * size) : 0;
+    const int64_t *rows = stored.len ? stored.buf : NULL;
+    Py_ssize_t count = rows == NULL ? num_vectors : stored.len / 8;
+    if (!is_given || (rows != NULL && !are_below(rows, count, num_vectors))) {
+        PyErr_SetString(PyExc_ValueError,
+                        "vectors must be float32 of this length, and rows int64 of them");
     } else {
-        Py_ssize_t count = vectors.len / (dim * size);
         result = PyByteArray_FromStringAndSize(
             NULL, (Py_ssize_t)code_bytes((size_t)count, (size_t)dim));
         char *codes = result == NULL ? NULL : PyByteArray_AsString(result);
         if (codes != NULL) {
             use_large_pages(codes, (size_t)PyByteArray_Size(result));
             Py_BEGIN_ALLOW_THREADS
-            encode(vectors.buf, (size_t)count, (size_t)dim, codes);
+            encode(vectors.buf, rows, (size_t)count, (size_t)dim, codes);
             Py_END_ALLOW_THREADS
         }
     }
     PyBuffer_Release(&vectors);
+    PyBuffer_Release(&stored);
     return result;
 }
 
@@ -256,15 +286,16 @@ static PyObject *add_products(PyObject *Py_UNUSED(module), PyObject *args) {
 
 static PyMethodDef functions[] = {
     {"nearest", nearest, METH_VARARGS,
-     "nearest(vectors, codes, ids, firsts, lasts, hidden, vector, k, rounding): ids and cosines of "
-     "the k best."},
+     "nearest(vectors, stored, codes, ids, firsts, lasts, hidden, vector, k, rounding): ids and "
+     "cosines of the k best."},
     {"nearest_in_cells", nearest_in_cells, METH_VARARGS,
-     "nearest_in_cells(centres, centre_codes, starts, vectors, codes, ids, hidden, vector, cells, "
-     "k, rounding): the same of the runs of the nearest cells."},
+     "nearest_in_cells(centres, centre_codes, starts, vectors, stored, codes, ids, hidden, vector, "
+     "cells, k, rounding): the same of the runs of the nearest cells."},
     {"add_products", add_products, METH_VARARGS,
      "add_products(target, index, weight, source, place): adds weight[n] * source[place[n]] to "
      "target[index[n]]."},
-    {"codes_of", codes_of, METH_VARARGS, "codes_of(vectors, dim): what nearest reads first."},
+    {"codes_of", codes_of, METH_VARARGS,
+     "codes_of(vectors, stored, dim): what nearest reads first."},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef_Slot module_slots[] = {

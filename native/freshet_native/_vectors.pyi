@@ -2,6 +2,7 @@ from typing import Any
 
 def nearest(
     vectors: Any,
+    stored: Any,
     codes: Any,
     ids: Any,
     firsts: Any,
@@ -16,6 +17,7 @@ def nearest_in_cells(
     centre_codes: Any,
     starts: Any,
     vectors: Any,
+    stored: Any,
     codes: Any,
     ids: Any,
     hidden: Any,
@@ -25,4 +27,4 @@ def nearest_in_cells(
     rounding: float,
 ) -> tuple[bytearray, bytearray]: ...
 def add_products(target: Any, index: Any, weight: Any, source: Any, place: Any) -> None: ...
-def codes_of(vectors: Any, dim: int) -> bytearray: ...
+def codes_of(vectors: Any, stored: Any, dim: int) -> bytearray: ...

@@ -1,9 +1,9 @@
 """Processes of the version before, as far as formats go: ``python -m
 testing.processes.earlier serve ARTIFACTS HOST:PORT`` and ``... stream STORE SHARD``.
 
-The server is today's, told that generations of format version 1 are the newest there
-are: it refuses what a server from before refuses. The stream holds a shard of a store
-of format version 1 as one from before does, its lock and its RocksDB, and writes
+The server is today's, told that generations of the format version before are the newest
+there are: it refuses what a server from before refuses. The stream holds a shard of a
+store of format version 1 as one from before does, its lock and its RocksDB, and writes
 positions in the layout of then, a line on standard output each, until standard input is
 closed.
 """
@@ -27,8 +27,8 @@ _POSITION = Struct(">BQ")  # of format version 1
 
 
 def serve(artifacts: str, listen: str) -> int:
-    """Serve as a version that knows format version 1 alone."""
-    manifest.FORMAT_VERSION = manifest.SPACED_WORDS_VERSION
+    """Serve as a version that does not know today's format."""
+    manifest.FORMAT_VERSION -= 1
     arguments = ["serve", "--artifacts", artifacts, "--listen", listen, "--metrics", "127.0.0.1:0"]
     return process.run(cli, arguments)
 

@@ -195,14 +195,60 @@ def test_what_does_not_fit_the_vectors_is_refused(given: dict[str, Any]) -> None
 def test_codes_are_of_whole_vectors(dim: int) -> None:
     """Numbers that are no vectors of this length are refused."""
     with pytest.raises(ValueError, match="float32 of this length"):
-        freshet_native.codes_of(clustered_vectors(20, dim=8), dim)
+        freshet_native.codes_of(clustered_vectors(20, dim=8), b"", dim)
+
+
+@pytest.mark.parametrize("dim", DIMS)
+@pytest.mark.parametrize("count", [1, 40, COUNT, 2 * COUNT])
+def test_vectors_that_lie_elsewhere_are_found_as_copies_of_them(dim: int, count: int) -> None:
+    """Some of a matrix in another order, bit for bit, as codes and as answers."""
+    random, vectors = np.random.default_rng(8), with_ties(dim)
+    stored = random.integers(0, COUNT, count).astype(np.int64)
+    ids = random.permutation(count)
+    there, copied = ScannedVectors(vectors, ids, stored), ScannedVectors(vectors[stored], ids)
+    some = Hidden(np.sort(random.choice(count, count // 3, replace=False)), count)
+    centres, starts = ScannedVectors(vectors[:4]), np.array([0, count // 2, count, count, count])
+
+    assert len(there) == count
+    assert there.codes == copied.codes
+    for query in vectors[:20]:
+        for k, hidden in ((1, NOTHING_HIDDEN), (10, some), (count, NOTHING_HIDDEN)):
+            found, expected = there.nearest(query, k, hidden), copied.nearest(query, k, hidden)
+            assert np.array_equal(found[0], expected[0])
+            assert np.array_equal(found[1], expected[1])
+            asked = centres, starts, 2, query, k, hidden
+            found, expected = there.nearest_in_cells(*asked), copied.nearest_in_cells(*asked)
+            assert np.array_equal(found[0], expected[0])
+            assert np.array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+@pytest.mark.parametrize("row", [-1, 20, 1 << 40])
+def test_no_vector_is_read_that_there_is_not(
+    monkeypatch: pytest.MonkeyPatch, *, is_native: bool, row: int
+) -> None:
+    """When codes are made, when they are copied, and by a search."""
+    monkeypatch.setattr(scan, "IS_NATIVE", is_native)
+    vectors, stored = clustered_vectors(20, dim=8), np.arange(5)
+    codes = freshet_native.codes_of(vectors, stored, 8)
+    stored[3] = row
+
+    with pytest.raises(ValueError, match="rows"):
+        ScannedVectors(vectors, stored=stored)
+    with pytest.raises(ValueError, match="runs must be of rows"):
+        nearest(vectors, k=5, codes=codes, stored=stored)
+
+
+def test_without_codes_vectors_are_read_as_they_lie() -> None:
+    """And nowhere else."""
+    with pytest.raises(ValueError, match="runs must be of rows"):
+        nearest(clustered_vectors(20, dim=8), stored=np.arange(20))
 
 
 def nearest(
     vectors: Float32s, *, runs: tuple[Int64s, Int64s] = runs_of((0, 5)), k: int = 1, **given: Any
 ) -> Any:
     """Call the library itself."""
-    rest = {"codes": b"", "ids": b"", "hidden": b"", "vector": vectors[0], **given}
-    return freshet_native.nearest(
-        vectors, rest["codes"], rest["ids"], *runs, rest["hidden"], rest["vector"], k, 1e-6
-    )
+    rest = {"stored": b"", "codes": b"", "ids": b"", "hidden": b"", "vector": vectors[0], **given}
+    rows = vectors, rest["stored"], rest["codes"], rest["ids"]
+    return freshet_native.nearest(*rows, *runs, rest["hidden"], rest["vector"], k, 1e-6)

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.artifact.arrays.array_file import map_arrays, write_arrays
 from model.artifact.index.annoy import ENGINE, AnnoyVectors
 from model.artifact.index.engines import ENGINES
+from model.artifact.index.indexed import IndexedVectors
+from model.artifact.manifest import MANIFEST_NAME
 from model.artifact.private_files import HAS_PRIVATE_FILES
 from model.artifact.writer import GenerationWriter
 from model.errors import GenerationCorrupt, GenerationMissing
@@ -214,9 +217,9 @@ def test_the_index_is_searched_as_the_gate_searched_it(
     catalogue.settings = replace(INDEXED, index_search_k=777)
     seen: list[int] = []
 
-    def opened(path: Path, dim: int, count: int, search_k: int) -> AnnoyVectors:
+    def opened(path: Path, indexed: IndexedVectors, search_k: int) -> AnnoyVectors:
         seen.append(search_k)
-        return AnnoyVectors(path, dim, count, search_k)
+        return AnnoyVectors(path, indexed.dim, len(indexed), search_k)
 
     monkeypatch.setattr(ENGINE, "open", opened)
     load(artifacts, artifacts.write(catalogue))
@@ -239,6 +242,35 @@ def test_a_generation_of_another_engine_answers(
     assert [live.generation.item_ids[item] for item in ids.tolist()] == [
         f"{live.generation.id}/{item}" for item in catalogue.exact(catalogue.query_vectors[3], 10)
     ]
+
+
+def test_a_generation_whose_index_has_vectors_of_its_own_answers(artifacts: Artifacts) -> None:
+    """As those of format version 2 have: the same items, with the same scores."""
+    catalogue = make_catalogue(200, QUERIES)
+    catalogue.hidden = frozenset(range(0, 200, 7))
+    catalogue.item_ids = [f"i-{item}" for item in range(200)]
+    catalogue.settings = ModelSettings(index_engine="ivf", index_search_k=3)
+    layout = {"centres": (np.float32, 2), "starts": (np.int64, 1), "ids": (np.int64, 1)}
+
+    def as_before(folder: Path) -> None:
+        index, vectors = folder / "index.ivf", np.load(folder / "item_vectors.npy")
+        arrays = map_arrays(index, layout)
+        index.unlink()
+        indexed = vectors[np.load(folder / "index_items.npy")]
+        write_arrays(index, {**arrays, "vectors": indexed[arrays["ids"]]})
+
+    new, old = artifacts.write(catalogue), artifacts.write(catalogue, break_it=as_before)
+    manifest = artifacts.store.generation_path(old) / MANIFEST_NAME
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"format_version": 3', '"format_version": 2'))
+    after, before = (load(artifacts, each, canary_floor=0.0) for each in (new, old))
+
+    assert before.generation.manifest.format_version == 2
+    assert len(before.index) == len(after.index) < 200
+    for query in catalogue.query_vectors:
+        found, expected = before.index.search(query, 10), after.index.search(query, 10)
+        assert np.array_equal(found[0], expected[0])
+        assert np.array_equal(found[1], expected[1])
 
 
 def test_a_generation_from_before_engines_had_names_goes_live(artifacts: Artifacts) -> None:

@@ -13,6 +13,7 @@ from annoy import AnnoyIndex
 from model.artifact.index.annoy_file import check_annoy_file
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
+from model.artifact.index.indexed import IndexedVectors
 from model.artifact.index.scan import NOTHING
 from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
@@ -71,9 +72,9 @@ class AnnoyEngine:
         except OSError as error:
             raise ArtifactError(f"the index {path} cannot be written: {error}") from error
 
-    def open(self, path: Path, dim: int, count: int, search_k: int) -> "AnnoyVectors":
+    def open(self, path: Path, indexed: IndexedVectors, search_k: int) -> "AnnoyVectors":
         """See `Engine`."""
-        return AnnoyVectors(path, dim, count, search_k)
+        return AnnoyVectors(path, indexed.dim, len(indexed), search_k)
 
     def search_ks(self, count: int) -> tuple[int, ...]:
         """See `Engine`."""

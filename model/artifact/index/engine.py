@@ -14,6 +14,7 @@ from typing import Protocol
 
 from model.artifact.index.engines import AUTO, ENGINES, candidates
 from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
+from model.artifact.index.indexed import IndexedVectors
 from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
 
@@ -109,13 +110,12 @@ class Engine(Protocol):
             ArtifactError: the file cannot be written.
         """
 
-    def open(self, path: Path, dim: int, count: int, search_k: int) -> VectorIndex:
+    def open(self, path: Path, indexed: IndexedVectors, search_k: int) -> VectorIndex:
         """Map an index file.
 
         Args:
             path: the file; check its sha256 first, a damaged one can crash the process.
-            dim: length of the vectors.
-            count: how many vectors it must hold.
+            indexed: the vectors that it was built of; an index may read them there.
             search_k: how wide a search is, see `search_ks`.
 
         Raises:

@@ -11,6 +11,7 @@ import numpy as np
 from model.artifact.arrays.load import load_array
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
+from model.artifact.index.indexed import IndexedVectors
 from model.artifact.index.scan import NOTHING, ScannedVectors
 from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
@@ -36,9 +37,9 @@ class ExactEngine:
         except OSError as error:
             raise ArtifactError(f"the index {path} cannot be written: {error}") from error
 
-    def open(self, path: Path, dim: int, count: int, search_k: int) -> "ExactVectors":  # noqa: ARG002  # it looks at all
+    def open(self, path: Path, indexed: IndexedVectors, search_k: int) -> "ExactVectors":  # noqa: ARG002  # it looks at all
         """See `Engine`."""
-        return ExactVectors(path, dim, count)
+        return ExactVectors(path, indexed.dim, len(indexed))
 
     def search_ks(self, count: int) -> tuple[int, ...]:  # noqa: ARG002  # nothing to set
         """See `Engine`."""

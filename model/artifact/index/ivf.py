@@ -1,5 +1,5 @@
 """The engine ``ivf``: vectors in cells of which a search scans those nearest to it (an
-inverted file of plain vectors).
+inverted file of ids, whose vectors are read where the generation has them).
 
 Plain arrays: a damaged file can give wrong answers, which canary queries find, and
 cannot end the process.
@@ -16,6 +16,7 @@ from model.artifact.arrays.array_file import map_arrays, write_arrays
 from model.artifact.index.cells import learning_bytes, make_cells, num_compared
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
+from model.artifact.index.indexed import IndexedVectors
 from model.artifact.index.scan import NOTHING, ScannedVectors
 from model.errors import GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
@@ -24,9 +25,8 @@ _ARRAYS: Final = {
     "centres": (np.float32, 2),
     "starts": (np.int64, 1),
     "ids": (np.int64, 1),
-    "vectors": (np.float32, 2),
 }
-_HEADERS_BYTES = 4 * 192  # of the four arrays, with what pads them
+_HEADERS_BYTES = 3 * 192  # of the three arrays, with what pads them
 
 # Cells for each square root of a vector: 949 of 100,000. A search scans the centres
 # and then cells, each of which costs some 3 us of Python. Real vectors like many small
@@ -73,13 +73,12 @@ class IvfEngine:
             "centres": cells.centres.astype(np.float32, copy=False),
             "starts": cells.starts,
             "ids": cells.ids,
-            "vectors": vectors[cells.ids].astype(np.float32, copy=False),
         }
         write_arrays(path, arrays)
 
-    def open(self, path: Path, dim: int, count: int, search_k: int) -> "IvfVectors":
+    def open(self, path: Path, indexed: IndexedVectors, search_k: int) -> "IvfVectors":
         """See `Engine`; `search_k` is the number of cells."""
-        return IvfVectors(path, dim, count, search_k)
+        return IvfVectors(path, indexed, search_k)
 
     def search_ks(self, count: int) -> tuple[int, ...]:
         """See `Engine`."""
@@ -91,15 +90,17 @@ class IvfEngine:
         return tuple(found)
 
     def estimate(self, count: int, dim: int, settings: IndexSettings) -> IndexCost:  # noqa: ARG002  # nothing to set
-        """See `Engine`; a copy of the vectors is made, cell by cell."""
+        """See `Engine`; a search needs codes or a copy of the vectors, and timing it a
+        file of them.
+        """
         cells = num_cells(count)
         vector_bytes = 4 * count * dim
-        file_bytes = _HEADERS_BYTES + vector_bytes + 8 * (count + cells) + 4 * cells * dim
+        file_bytes = _HEADERS_BYTES + 8 * (count + cells) + 4 * cells * dim
         return IndexCost(
             file_bytes=file_bytes,
             build_bytes=vector_bytes + learning_bytes(count, dim, cells),
             build_seconds=_SECONDS_PER_PRODUCT * dim * cells * num_compared(count, cells)
-            + _SECONDS_PER_BYTE * file_bytes,
+            + _SECONDS_PER_BYTE * (file_bytes + vector_bytes),
         )
 
     def less_memory(self, settings: IndexSettings) -> str:  # noqa: ARG002  # nothing to set
@@ -112,27 +113,31 @@ class IvfVectors:
 
     With all cells scanned, answers are those of the engine `exact`, bit for bit.
 
+    Where the optional library is, the vectors of the generation are read as they lie,
+    beside codes in the order of the cells; else they are copied in that order.
+
     Args:
-        path: the index file.
-        dim: length of the vectors.
-        count: how many vectors the file must hold.
+        path: the index file; what is behind its arrays is not read: a copy of the
+            vectors in files from before format version 3.
+        indexed: the vectors that it is over.
         search_k: cells that a search for ten results scans; 0: all.
 
     Raises:
-        GenerationCorrupt: the file cannot be read, does not hold `count` vectors, or
-            its cells do not hold each of them once.
+        GenerationCorrupt: the file cannot be read, or its cells do not hold each vector
+            once.
     """
 
-    def __init__(self, path: Path, dim: int, count: int, search_k: int) -> None:
+    def __init__(self, path: Path, indexed: IndexedVectors, search_k: int) -> None:
         arrays = map_arrays(path, _ARRAYS)
+        count, dim = len(indexed), indexed.dim
         _check(path, arrays["centres"], arrays["starts"], arrays["ids"], count)
-        vectors = arrays["vectors"]
-        if vectors.shape != (count, dim) or arrays["centres"].shape[1] != dim:
+        if arrays["centres"].shape[1] != dim:
             raise GenerationCorrupt(
-                f"the index {path} holds float32 {vectors.shape}, not float32 ({count}, {dim})"
+                f"the index {path} has cells of {arrays['centres'].shape[1]} dimensions, not {dim}"
             )
         self._centres = ScannedVectors(arrays["centres"])
-        self._vectors = ScannedVectors(vectors, arrays["ids"])
+        ids: Int64s = arrays["ids"]
+        self._vectors = ScannedVectors(indexed.vectors, ids, stored=indexed.rows_of(ids))
         self._starts: Int64s = arrays["starts"]
         self._search_k = search_k or len(self._centres)
         # A search that is not in a loop pays for each call that it makes.

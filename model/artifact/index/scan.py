@@ -35,25 +35,38 @@ class ScannedVectors:
     codes of 8 bits a number beside it, which are read instead but for the best.
 
     Args:
-        vectors: ``float32 [n, dim]``.
+        vectors: ``float32 [num_vectors, dim]``.
         ids: ``int64 [n]``; None: the row of each.
+        stored: ``int64 [n]``, which of the vectors are scanned, in this order; None:
+            all, as they lie. Where the library is they are read there, else copied.
 
     Attributes:
-        vectors: the same.
-        codes: of all of them, as the library has them; none: it reads the vectors.
+        vectors: those that are read.
+        codes: of what is scanned, as the library has them; none: it reads the vectors.
+
+    Raises:
+        ValueError: there is no such vector.
     """
 
-    def __init__(self, vectors: Float32s, ids: Int64s | None = None) -> None:
+    def __init__(
+        self, vectors: Float32s, ids: Int64s | None = None, stored: Int64s | None = None
+    ) -> None:
         dim = vectors.shape[1]
+        self._count = len(vectors) if stored is None else len(stored)
+        is_coded = bool(IS_NATIVE and dim and self._count)
+        if stored is not None and not is_coded:
+            vectors, stored = _taken(vectors, stored), None
         self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self._ids = ids
-        self._end = np.array([len(vectors)], dtype=np.int64)
+        self._stored = _NO_IDS if stored is None else stored
+        self._end = np.array([self._count], dtype=np.int64)
         self._rounding = float(rounding_of(dim))
-        is_coded = IS_NATIVE and dim and len(vectors)
-        self.codes = freshet_native.codes_of(self.vectors, dim) if is_coded else _NO_CODES
+        self.codes = (
+            freshet_native.codes_of(self.vectors, self._stored, dim) if is_coded else _NO_CODES
+        )
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return self._count
 
     def nearest(
         self, vector: Float32s, k: int, hidden: Hidden = NOTHING_HIDDEN
@@ -82,12 +95,13 @@ class ScannedVectors:
             k: at least one.
             hidden: ids that are not found.
         """
-        if not len(self.vectors):
+        if not self._count:
             return NOTHING
         if not IS_NATIVE:
             return self._nearest_of(firsts, lasts, vector, k, hidden)
         found, cosines = freshet_native.nearest(
             self.vectors,
+            self._stored,
             self.codes,
             _NO_IDS if self._ids is None else self._ids,
             firsts,
@@ -128,6 +142,7 @@ class ScannedVectors:
             centres.codes,
             starts,
             self.vectors,
+            self._stored,
             self.codes,
             _NO_IDS if self._ids is None else self._ids,
             hidden.is_hidden,
@@ -170,3 +185,10 @@ class ScannedVectors:
 
     def _ids_of(self, rows: Int64s) -> Int64s:
         return rows if self._ids is None else self._ids[rows]
+
+
+def _taken(vectors: Float32s, rows: Int64s) -> Float32s:
+    """Return some vectors as a copy."""
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(vectors):
+        raise ValueError(f"rows must be of the {len(vectors)} vectors that there are")
+    return vectors[rows]

@@ -12,6 +12,7 @@ import numpy as np
 
 from model.artifact.index.engine import Engine, load_engine
 from model.artifact.index.engines import candidates
+from model.artifact.index.indexed import IndexedVectors
 from model.publishing.index.questions import Kind
 from model.publishing.index.recall import ExactAnswers, exact_answers
 from model.publishing.index.timing import Timed, time_searches
@@ -170,7 +171,7 @@ def _climb(
     engine.build(vectors, _path(folder, name), settings)
 
     def tried(search_k: int) -> tuple[Trial, bool]:
-        index = engine.open(_path(folder, name), vectors.shape[1], len(vectors), search_k)
+        index = engine.open(_path(folder, name), IndexedVectors(vectors), search_k)
         most = None if search_k else max(_LEAST_SCANS, _SCANNED_PRODUCTS // max(1, vectors.size))
         recalls = {kind: each.recall(index, most) for kind, each in answers.items()}
         trial = Trial(engine=name, search_k=search_k, recalls=recalls)
@@ -225,7 +226,7 @@ def _timed(
     asked = np.concatenate([each.questions for each in kinds])
     # Mixed, because the first of them are asked.
     asked = np.random.default_rng(0).permutation(asked)
-    seconds = time_searches(indexes, len(kinds[0].vectors), asked)
+    seconds = time_searches(indexes, kinds[0].vectors, asked)
     cost = {
         (trial.engine, trial.search_k): each for trial, each in zip(trials, seconds, strict=True)
     }

@@ -10,13 +10,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 import numpy as np
 
+from model.artifact.arrays.load import load_array
 from model.artifact.index.engine import load_engine
+from model.artifact.index.indexed import IndexedVectors
 from model.errors import ArtifactError
 from stream.dtypes import Float32s
 
@@ -54,24 +58,33 @@ class Timed:
     search_k: int
 
 
-def time_searches(timed: Sequence[Timed], count: int, questions: Float32s) -> list[float]:
+def time_searches(timed: Sequence[Timed], vectors: Float32s, questions: Float32s) -> list[float]:
     """Return the microseconds of CPU of a search for ten, for each of some indexes.
 
     Args:
-        timed: the indexes.
-        count: how many vectors each holds.
+        timed: the indexes; beside the first, the vectors lie in a file meanwhile.
+        vectors: ``float32 [n, dim]``, what each is over.
         questions: ``float32 [num, dim]``, at least one.
 
     Raises:
         ArtifactError: the process that searches ended early.
+        OSError: the vectors cannot be written.
     """
-    searches = max(_LEAST_SEARCHES, min(_SEARCHES, _PRODUCTS // (count * questions.shape[1])))
+    searches = max(_LEAST_SEARCHES, min(_SEARCHES, _PRODUCTS // vectors.size))
     asked = questions[np.arange(searches + _WARM_UPS) % len(questions)]
-    task = {
-        "indexes": [{**asdict(each), "path": str(each.path)} for each in timed],
-        "count": count,
-        "asked": asked.tolist(),
-    }
+    with NamedTemporaryFile(dir=timed[0].path.parent, suffix=".npy") as file:
+        np.save(file, vectors)
+        file.flush()
+        task = {
+            "indexes": [{**asdict(each), "path": str(each.path)} for each in timed],
+            "vectors": file.name,
+            "asked": asked.tolist(),
+        }
+        return _timed_apart(task)
+
+
+def _timed_apart(task: Mapping[str, Any]) -> list[float]:
+    """Return what a process of its own prints of a task."""
     # Read when NumPy is loaded; as `freshet serve` sets it.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
@@ -87,7 +100,7 @@ def time_searches(timed: Sequence[Timed], count: int, questions: Float32s) -> li
     except (subprocess.SubprocessError, OSError) as error:
         said = str(getattr(error, "stderr", "") or "").splitlines()[-_LINES_OF_ERROR:]
         raise ArtifactError(
-            f"searches of {timed[0].path} cannot be timed: {error}; {' '.join(said)}"
+            f"searches of {task['indexes'][0]['path']} cannot be timed: {error}; {' '.join(said)}"
         ) from error
     return [float(line) for line in done.stdout.split()]
 
@@ -95,14 +108,15 @@ def time_searches(timed: Sequence[Timed], count: int, questions: Float32s) -> li
 def _main() -> None:
     task = json.load(sys.stdin)
     asked = np.array(task["asked"], dtype=np.float32)
+    indexed = IndexedVectors(load_array(Path(task["vectors"])))
     for index in task["indexes"]:
         timed = Timed(**{**index, "path": Path(index["path"])})
-        sys.stdout.write(f"{_median(timed, task['count'], asked)}\n")
+        sys.stdout.write(f"{_median(timed, indexed, asked)}\n")
 
 
-def _median(timed: Timed, count: int, asked: Float32s) -> float:
+def _median(timed: Timed, indexed: IndexedVectors, asked: Float32s) -> float:
     engine = load_engine(timed.engine)
-    index = engine.open(timed.path, asked.shape[1], count, timed.search_k)
+    index = engine.open(timed.path, indexed, timed.search_k)
     seconds = []
     for question in asked:
         started = time.thread_time()

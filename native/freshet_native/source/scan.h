@@ -135,7 +135,9 @@ static void rank(Found *found, size_t count, Found *room) {
 /* Where vectors are searched: runs of rows, each from its first to before its last. */
 typedef struct {
     Space space;
-    Coded coded;        /* the rows; its codes are NULL: there are none */
+    Coded coded;           /* the rows; its codes are NULL: there are none */
+    const int64_t *stored; /* which vector each row is, where there are codes; NULL: its own */
+    size_t num_vectors;
     const int64_t *ids; /* NULL: rows are their own */
     const int64_t *firsts, *lasts;
     const char *hidden; /* whether an id is not found */
@@ -144,6 +146,12 @@ typedef struct {
 
 static int64_t id_of(const Runs *runs, size_t row) {
     return runs->ids == NULL ? (int64_t)row : runs->ids[row];
+}
+
+/* Returns a row's vector; NULL: there is no such one. */
+static const float *vector_of(const Runs *runs, size_t row) {
+    size_t at = runs->stored == NULL ? row : (size_t)runs->stored[row];
+    return at < runs->num_vectors ? runs->space.vectors + at * runs->space.dim : NULL;
 }
 
 static bool is_hidden(const Runs *runs, size_t row) {
@@ -195,6 +203,7 @@ static void find_best(const Runs *runs, const Levels *levels, size_t k, float *b
 typedef struct {
     Found *found;
     size_t count, room;
+    bool is_wrong; /* a row has no vector */
 } Findings;
 
 /* Adds a row with its cosine. Returns whether there is memory for it. */
@@ -207,9 +216,36 @@ static bool add(const Runs *runs, size_t row, Findings *to) {
         to->found = grown;
         to->room = room;
     }
-    const float *vector = runs->space.vectors + row * runs->space.dim;
-    double product = cosine(vector, runs->space.vector, runs->space.dim);
+    const float *vector = vector_of(runs, row);
+    to->is_wrong |= vector == NULL;
+    double product = vector == NULL ? NAN : cosine(vector, runs->space.vector, runs->space.dim);
     to->found[to->count++] = (Found){product, id_of(runs, row)};
+    return true;
+}
+
+enum { TOGETHER = 16 }; /* rows that are fetched, then added */
+
+/* Has the vectors and ids of some rows fetched, which lie anywhere. */
+static void fetch_vectors(const Runs *runs, const size_t *rows, size_t count) {
+    enum { LINE = 64 / sizeof(float) }; /* floats */
+    for (size_t at = 0; at < count; at++) {
+        const float *vector = vector_of(runs, rows[at]);
+        for (size_t number = 0; vector != NULL && number < runs->space.dim; number += LINE)
+            __builtin_prefetch(vector + number);
+        if (runs->ids != NULL)
+            __builtin_prefetch(runs->ids + rows[at]);
+    }
+}
+
+/* Adds some rows whose cosine is at least `least`. Returns whether there was memory for them. */
+static bool add_all(const Runs *runs, const size_t *rows, size_t count, double least,
+                    Findings *to) {
+    fetch_vectors(runs, rows, count);
+    for (size_t at = 0; at < count; at++) {
+        if (!add(runs, rows[at], to))
+            return false;
+        to->count -= to->found[to->count - 1].cosine < least;
+    }
     return true;
 }
 
@@ -217,22 +253,32 @@ static bool add(const Runs *runs, size_t row, Findings *to) {
  * least `bound`. Returns whether there was memory for them. */
 static bool add_near(const Runs *runs, const float *bounds, double least, float bound,
                      Findings *to) {
+    size_t rows[TOGETHER + BLOCK_ROWS], waiting = 0;
     for (size_t run = 0; run < runs->num_runs; run++) {
         size_t last = (size_t)runs->lasts[run], count;
         for (size_t row = (size_t)runs->firsts[run]; row < last; row += count, bounds += count) {
             count = last - row < BLOCK_ROWS ? last - row : BLOCK_ROWS;
             if (!has_near(bounds, count, bound))
                 continue;
-            for (size_t at = 0; at < count; at++) {
-                if (!(bounds[at] >= bound) || is_hidden(runs, row + at))
-                    continue;
-                if (!add(runs, row + at, to))
-                    return false;
-                to->count -= to->found[to->count - 1].cosine < least;
-            }
+            for (size_t at = 0; at < count; at++)
+                if (bounds[at] >= bound && !is_hidden(runs, row + at))
+                    rows[waiting++] = row + at;
+            if (waiting < TOGETHER)
+                continue;
+            if (!add_all(runs, rows, waiting, least, to))
+                return false;
+            waiting = 0;
         }
     }
-    return true;
+    return add_all(runs, rows, waiting, least, to);
+}
+
+/* Has those of the best fetched that are behind some. */
+static void fetch_best(const Runs *runs, const Near *best, size_t first, size_t k) {
+    size_t rows[TOGETHER], count = 0;
+    for (; count < TOGETHER && first + count < k; count++)
+        rows[count] = best[first + count].row;
+    fetch_vectors(runs, rows, count);
 }
 
 /* Finds what may be among the `k` best, and ranks it: those whose bounds are, and what may be
@@ -252,7 +298,10 @@ static bool find_near(const Runs *runs, size_t k, float rounding, Findings *to) 
     find_best(runs, &levels, k, bounds, best);
     bool is_done = true, is_full = best[0].bound > -INFINITY;
     double least = INFINITY;
+    fetch_best(runs, best, 0, k);
     for (size_t at = 0; at < k; at++) {
+        if (at % TOGETHER == 0)
+            fetch_best(runs, best, at + TOGETHER, k);
         if (best[at].bound == -INFINITY)
             continue;
         is_done = is_done && add(runs, best[at].row, to);

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from model.artifact.index.engine import Engine, VectorIndex
+from model.artifact.index.indexed import IndexedVectors
 from model.settings import ModelSettings
 from stream.dtypes import Float32s
 from testing.vectors import MakeIndex, clustered_vectors, width
@@ -29,8 +30,6 @@ def make_index(tmp_path: Path, settings: ModelSettings) -> MakeIndex:
     def make(engine: Engine, vectors: Float32s, settings: ModelSettings = settings) -> VectorIndex:
         path = tmp_path / engine.file_name
         engine.build(vectors, path, settings)
-        return engine.open(
-            path, vectors.shape[1], len(vectors), width(engine, len(vectors), settings)
-        )
+        return engine.open(path, IndexedVectors(vectors), width(engine, len(vectors), settings))
 
     return make

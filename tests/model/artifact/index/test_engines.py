@@ -11,10 +11,11 @@ import pytest
 from model.artifact.index.engine import Engine, load_engine
 from model.artifact.index.engines import ENGINES
 from model.artifact.index.hidden import Hidden
+from model.artifact.index.indexed import IndexedVectors
 from model.errors import ArtifactError, GenerationCorrupt
 from model.settings import ModelSettings
 from stream.dtypes import Float32s
-from testing.vectors import DIM, MakeIndex, clustered_vectors
+from testing.vectors import DIM, MakeIndex, clustered_vectors, width
 
 
 @pytest.fixture(params=ENGINES)
@@ -77,6 +78,26 @@ def test_what_is_hidden_costs_no_places(
         assert scores == pytest.approx((vectors @ query)[found], abs=1e-5)
 
 
+def test_an_index_of_some_vectors_answers_with_its_own_ids(
+    engine: Engine, tmp_path: Path, vectors: Float32s
+) -> None:
+    """Items that may not be shown lie among the others, and are in no index."""
+    rows = np.flatnonzero(np.arange(len(vectors)) % 3 > 0)
+    path, settings = tmp_path / engine.file_name, ModelSettings(num_trees=10, seed=1)
+    engine.build(vectors[rows], path, settings)
+    search_k = width(engine, len(rows), settings)
+    among, alone = (
+        engine.open(path, indexed, search_k)
+        for indexed in (IndexedVectors(vectors, rows), IndexedVectors(vectors[rows]))
+    )
+
+    assert len(among) == len(rows)
+    for query in vectors[:50]:
+        found, expected = among.search(query, 10), alone.search(query, 10)
+        assert np.array_equal(found[0], expected[0])
+        assert np.array_equal(found[1], expected[1])
+
+
 def test_an_index_of_nothing_answers_nothing(engine: Engine, make_index: MakeIndex) -> None:
     """A shop may have no item to show."""
     index = make_index(engine, np.zeros((0, DIM), dtype=np.float32))
@@ -96,7 +117,7 @@ def test_a_file_with_another_number_of_vectors_is_refused(
     make_index(engine, vectors)
 
     with pytest.raises(GenerationCorrupt, match=r"holds .*3000.*, not .*2999"):
-        engine.open(tmp_path / engine.file_name, DIM, 2999, 1)
+        engine.open(tmp_path / engine.file_name, IndexedVectors(vectors[1:]), 1)
 
 
 def test_a_file_cut_short_is_refused(
@@ -114,13 +135,13 @@ def test_a_file_cut_short_is_refused(
     path.write_bytes(content[: node_bytes * 100])
 
     with pytest.raises(GenerationCorrupt, match=str(path)):
-        engine.open(path, DIM, len(vectors), 1)
+        engine.open(path, IndexedVectors(vectors), 1)
 
 
 def test_a_missing_file_is_refused(engine: Engine, tmp_path: Path) -> None:
     """With our error, not the library's."""
     with pytest.raises(GenerationCorrupt, match="cannot be loaded"):
-        engine.open(tmp_path / "none", DIM, 5, 1)
+        engine.open(tmp_path / "none", IndexedVectors(clustered_vectors(5)), 1)
 
 
 @pytest.mark.parametrize(

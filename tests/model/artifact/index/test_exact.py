@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from model.artifact.index.exact import ENGINE
+from model.artifact.index.indexed import IndexedVectors
 from model.errors import GenerationCorrupt
 from model.publishing.index.recall import exact_answers
 from stream.dtypes import Float32s
@@ -55,4 +56,4 @@ def test_numbers_of_another_type_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "index.npy", np.zeros((5, DIM)))
 
     with pytest.raises(GenerationCorrupt, match=r"holds float64 .*, not float32 \(5, 16\)"):
-        ENGINE.open(tmp_path / "index.npy", DIM, 5, 0)
+        ENGINE.open(tmp_path / "index.npy", IndexedVectors(clustered_vectors(5)), 0)

@@ -9,6 +9,7 @@ import pytest
 
 from model.artifact.index.engine import load_engine
 from model.artifact.index.engines import candidates
+from model.artifact.index.indexed import IndexedVectors
 from model.publishing.index import choice
 from model.publishing.index.choice import ChosenIndex, build_index
 from model.publishing.index.questions import Kind
@@ -37,8 +38,8 @@ def questions() -> Mapping[Kind, Float32s]:
 def costing(monkeypatch: pytest.MonkeyPatch, **microseconds: float) -> None:
     """Let a search cost what it is said to, by engine."""
 
-    def timed(indexes: Sequence[Timed], count: int, asked: Float32s) -> list[float]:
-        assert count == COUNT
+    def timed(indexes: Sequence[Timed], vectors: Float32s, asked: Float32s) -> list[float]:
+        assert len(vectors) == COUNT
         assert asked.shape[1] == DIM
         return [microseconds[each.engine] for each in indexes]
 
@@ -50,7 +51,7 @@ def recalls(
 ) -> dict[Kind, float]:
     """Return what the file that was written finds, searched as the manifest says."""
     engine, manifest = load_engine(chosen.trial.engine), chosen.manifest()
-    index = engine.open(folder / engine.file_name, DIM, len(vectors), manifest.search_k)
+    index = engine.open(folder / engine.file_name, IndexedVectors(vectors), manifest.search_k)
     return {kind: exact_answers(vectors, asked).recall(index) for kind, asked in questions.items()}
 
 
@@ -189,6 +190,6 @@ def test_a_scan_of_more_costs_more(tmp_path: Path, vectors: Float32s) -> None:
         path = tmp_path / f"index-{count}"
         engine.build(many, path, AUTO)
         timed = Timed(engine="exact", path=path, search_k=0)
-        costs += time_searches([timed], len(many), vectors[:20])
+        costs += time_searches([timed], many, vectors[:20])
 
     assert 0 < costs[0] < costs[1]
