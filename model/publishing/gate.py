@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation
 from model.artifact.index.engines import AUTO
+from model.bootstrap import interval
 from model.data.parent import ParentRows, has_learned, rows_in
 from model.publishing.drift import drift
 from model.publishing.own_titles import own_title_recall
-from model.ranking import edge_ranks, quality_of
+from model.ranking import edge_ranks, figures_by_query
 from model.settings import ModelSettings
-from stream.dtypes import Bools, Float32s, Int64s
+from stream.dtypes import Bools, Float32s, Float64s, Int64s
 
 OWN_TITLE_RECALL = "own_title_recall_10"
 """The manifest's figure: share of items without clicks that their titles find."""
@@ -38,6 +39,10 @@ _SAMPLE = 2000
 # Clicks learned before that a refresh is compared on: from this many up to twice as
 # many, since every n-th is taken. Twice the number: 0.7 of the noise in an MRR.
 _KEPT_SAMPLE = 500
+# Queries below which an MRR is not compared: it is a mean over queries, and clicks on a
+# handful of them say nothing of the rest, however many. Below it a bootstrap does not
+# hold its level. Twice as many: shops of up to forty asked queries go unjudged.
+_LEAST_QUERIES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,10 +267,11 @@ def _check_quality(
     edges = _rows(candidate.held_out, np.flatnonzero(unseen))
     compared = _compare(candidate, live, edges, vectors, settings.gate_min_edges)
     figures["compared_edges"] = float(compared.num_edges)
+    figures["compared_queries"] = float(compared.num_queries)
     if compared.mrr is None:
         return []
     figures["candidate_mrr"], figures["current_mrr"] = compared.mrr
-    return _drop(f"the {compared.num_edges} newest unseen clicks", compared.mrr, settings)
+    return _drop("newest unseen clicks", compared, settings)
 
 
 def _check_kept(
@@ -284,18 +290,29 @@ def _check_kept(
     if compared.mrr is None:
         return []
     figures["kept_candidate_mrr"], figures["kept_current_mrr"] = compared.mrr
-    return _drop(f"{compared.num_edges} clicks learned before", compared.mrr, settings)
+    return _drop("clicks learned before", compared, settings)
 
 
 class _Compared(NamedTuple):
-    """Two generations on the same edges: their number, and the MRR of the candidate and
-    of the live generation.
+    """Two generations on the same edges.
 
-    None: there are too few.
+    Attributes:
+        num_edges: of them.
+        num_queries: that they are of.
+        mine: ``float64 [num_queries]``, the candidate's reciprocal ranks; empty: there
+            are too few.
+        theirs: likewise, the live generation's.
     """
 
     num_edges: int
-    mrr: tuple[float, float] | None
+    num_queries: int = 0
+    mine: Float64s = np.zeros(0)
+    theirs: Float64s = np.zeros(0)
+
+    @property
+    def mrr(self) -> tuple[float, float] | None:
+        """That of the candidate and of the live generation; None: not compared."""
+        return (float(self.mine.mean()), float(self.theirs.mean())) if len(self.mine) else None
 
 
 def _compare(
@@ -312,14 +329,15 @@ def _compare(
         live: the live one.
         edges: query and item of each.
         vectors: the candidate's of queries and of items.
-        least_edges: fewer are not compared.
+        least_edges: fewer are not compared, nor edges of a handful of queries.
     """
     current, item_row = live.generation, live.rows.item
     if current.manifest.dim == 0 or not len(current.item_ids):
-        return _Compared(0, None)
+        return _Compared(0)
     query, item = _rows(edges, np.flatnonzero(item_row[edges[1]] >= 0))
-    if len(query) < least_edges:
-        return _Compared(len(query), None)
+    num_queries = len(np.unique(query))
+    if len(query) < least_edges or num_queries < _LEAST_QUERIES:
+        return _Compared(len(query), num_queries)
     both = np.flatnonzero(item_row >= 0)
     place = np.searchsorted(both, item)
     queries, row = np.unique(query, return_inverse=True)
@@ -329,17 +347,27 @@ def _compare(
         (_live_vectors(candidate, live, queries), current.item_vectors[item_row[both]]),
     ]
     mine, theirs = (
-        quality_of(edge_ranks(*each, (row, place), (nothing, nothing)), row).mrr for each in sides
+        figures_by_query(edge_ranks(*each, (row, place), (nothing, nothing)), row)["mrr"]
+        for each in sides
     )
-    return _Compared(len(query), (mine, theirs))
+    return _Compared(len(query), num_queries, mine, theirs)
 
 
-def _drop(where: str, mrr: tuple[float, float], settings: ModelSettings) -> list[str]:
-    mine, theirs = mrr
-    if mine >= (1.0 - settings.gate_max_quality_drop) * theirs:
+def _drop(where: str, compared: _Compared, settings: ModelSettings) -> list[str]:
+    """Return that the candidate is worse than it may be; nothing where it may be by
+    chance of the few queries that the clicks are of.
+    """
+    kept = 1.0 - settings.gate_max_quality_drop
+    short = compared.mine - kept * compared.theirs
+    if short.mean() >= 0.0 or interval(short[None])[1] >= 0.0:
         return []
-    found = f"MRR on {where} is {mine:.4f}, the live generation has {theirs:.4f}"
-    return [f"{found} (model.gate_max_quality_drop is {settings.gate_max_quality_drop:g})"]
+    mine, theirs = float(compared.mine.mean()), float(compared.theirs.mean())
+    found = (
+        f"MRR on {compared.num_edges} {where}, of {compared.num_queries} queries, is {mine:.4f}, "
+        f"the live generation has {theirs:.4f}"
+    )
+    bound = f"model.gate_max_quality_drop is {settings.gate_max_quality_drop:g}"
+    return [f"{found}, which is no chance ({bound})"]
 
 
 def _rows(edges: tuple[Int64s, Int64s], rows: Int64s) -> tuple[Int64s, Int64s]:

@@ -226,6 +226,47 @@ def test_a_few_clicks_decide_nothing(
     assert judge(worse, older(generation), replace(settings, gate_min_edges=10_000)).passed
 
 
+def test_clicks_of_a_handful_of_queries_decide_nothing(
+    candidate: Candidate, generation: Generation, settings: ModelSettings
+) -> None:
+    """However many clicks they are: somebody who tries it out clicks for a few."""
+    query, item = candidate.held_out
+    of_few = np.flatnonzero(np.isin(query, np.unique(query)[:10]))
+    few = replace(
+        candidate,
+        held_out=(query[of_few], item[of_few]),
+        held_out_first_ms=candidate.held_out_first_ms[of_few],
+        held_out_item_vectors=random_rows(candidate.held_out_item_vectors),
+    )
+
+    verdict = judge(few, older(generation), replace(settings, gate_min_edges=5))
+
+    assert verdict.passed
+    assert verdict.figures["compared_queries"] == 10
+    assert "candidate_mrr" not in verdict.figures
+
+
+def test_a_loss_that_may_be_chance_decides_nothing(
+    candidate: Candidate, generation: Generation, settings: ModelSettings
+) -> None:
+    """A little more than may be lost, by few queries, while the others are as
+    they were; with all of them worse by as much it is refused.
+    """
+    vectors = candidate.held_out_query_vectors.copy()
+    query = np.unique(candidate.held_out[0])
+    unlucky = query[: len(query) // 8]
+    vectors[unlucky] = random_rows(vectors)[unlucky]
+    worse = replace(candidate, held_out_query_vectors=vectors)
+    strict = replace(settings, gate_max_quality_drop=0.1)
+
+    verdict = judge(worse, older(generation), strict)
+
+    assert verdict.figures["candidate_mrr"] < 0.9 * verdict.figures["current_mrr"]
+    assert verdict.passed
+    vectors[query] = random_rows(vectors)[query]
+    assert not judge(worse, older(generation), strict).passed
+
+
 def test_all_reasons_are_given(
     candidate: Candidate, generation: Generation, settings: ModelSettings
 ) -> None:
