@@ -1,5 +1,6 @@
 """The stream's Prometheus metrics, created when a worker is wired."""
 
+import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -32,6 +33,11 @@ HANDOVERS = ("opened", "taken_over", "restored", "closed", "fenced")
 # top, or one finer step, is one time series more.
 _BATCH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+# Seconds within which shards and partitions find that a topic is another one: looks at
+# the topics are seconds apart. Twice as many: a topic that is made again twice in two
+# minutes counts once.
+_RECREATED_APART_SECONDS = 60.0
+
 
 STAGES = ("broker", "consumed", "durable")
 """Values of the label `stage`: what an event has reached.
@@ -52,6 +58,7 @@ class StreamMetrics:
     """The counters and gauges of a worker; one instance per registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._recreated_at: dict[str, float] = {}
         counter = partial(Counter, registry=registry)
         gauge = partial(Gauge, registry=registry)
         histogram = partial(Histogram, registry=registry)
@@ -96,13 +103,14 @@ class StreamMetrics:
             "freshet_stream_rejected_erasures_total",
             "Erasures quarantined instead of carried out; also counted by reason.",
         )
-        self._repairs = counter(
-            "freshet_stream_repairs_total",
-            "Texts of catalogue items that were cut or left out, by what was done.",
-            ["kind"],
+        self._repairs = _from_zero(
+            counter(
+                "freshet_stream_repairs_total",
+                "Texts of catalogue items that were cut or left out, by what was done.",
+                ["kind"],
+            ),
+            REPAIRS,
         )
-        for repair in REPAIRS:
-            self._repairs.labels(repair)
         self._older_states = _from_zero(
             counter(
                 "freshet_stream_older_states_total",
@@ -192,8 +200,8 @@ class StreamMetrics:
         )
         self._recreated = counter(
             "freshet_stream_topics_recreated_total",
-            "Times that a shard found a topic to be another one than it had read: made "
-            "again, cut short, or another cluster's. It was read from its start.",
+            "Times that a topic was found to be another one than had been read: made again, "
+            "cut short, or another cluster's. It was read from its start.",
             ["topic"],
         )
         self._without_owner = gauge(
@@ -277,9 +285,17 @@ class StreamMetrics:
         self._recent.lost("lost")
 
     def count_recreated(self, topic: str) -> None:
-        """Count a topic that is another one than a shard had read."""
-        self._recreated.labels(topic).inc()
-        self._recent.lost("recreated")
+        """Count a topic that is another one than a shard had read.
+
+        Each shard and each partition finds it by itself: what they find of a topic
+        within a minute is one matter.
+        """
+        now = time.monotonic()
+        last = self._recreated_at.get(topic)
+        self._recreated_at[topic] = now
+        if last is None or now - last > _RECREATED_APART_SECONDS:
+            self._recreated.labels(topic).inc()
+            self._recent.lost("recreated")
 
     def set_group(self, *, num_members: int, num_without_owner: int) -> None:
         """Set how many processes the group has, and how many shards none has."""

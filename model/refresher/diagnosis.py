@@ -6,6 +6,7 @@ from model.artifact.overlay.wanted import EarlyReason
 from model.refresh_settings import RefreshSettings
 from model.refresher.lane import Lane
 from model.refresher.reasons import Behind, Trouble
+from stream.feed.reader import NOT_KEPT
 
 _MS = 1000  # a second
 
@@ -59,12 +60,25 @@ def _lacks(lane: Lane) -> Trouble:
             f"generation {lane.generation_id} has nothing to continue from, as those of earlier "
             "versions: clicks wait for the next one; new and deleted items do not",
         )
+    if _is_unfed(lane):
+        return Trouble(
+            Behind.GAP,
+            "the store keeps no feed, as after a load of files that has ended: what is in it comes "
+            "into answers with a generation alone; `freshet stream` on topics, or with --follow, "
+            "keeps one",
+        )
     shards = "; ".join(f"shard {shard}: {why}" for shard, why in sorted(lane.progress.gaps.items()))
     return Trouble(
         Behind.GAP,
         f"the feed does not reach back to generation {lane.generation_id} ({shards}); the next "
         "generation mends it",
     )
+
+
+def _is_unfed(lane: Lane) -> bool:
+    """Return whether nobody follows the store, so that no generation mends it."""
+    gaps = lane.progress.gaps
+    return bool(gaps) and all(why == NOT_KEPT for why in gaps.values())
 
 
 def wish_of(lane: Lane, cosine: float, settings: RefreshSettings) -> Wish | None:
@@ -78,7 +92,8 @@ def wish_of(lane: Lane, cosine: float, settings: RefreshSettings) -> Wish | None
     if lane.is_partial:
         return Wish(EarlyReason.OLD_GENERATION, "the live one has nothing to continue from")
     if lane.progress.gaps:
-        return Wish(EarlyReason.FEED_GAP, "the feed does not reach back to its snapshot")
+        gap = Wish(EarlyReason.FEED_GAP, "the feed does not reach back to its snapshot")
+        return None if _is_unfed(lane) else gap
     if not cosine >= settings.min_audit_cosine:
         return Wish(
             EarlyReason.DRIFT,

@@ -23,6 +23,10 @@ _MOST_BYTES = 64 * 1024 * 1024
 _ATTEMPTS = 3
 
 
+NOT_KEPT = "no feed of it is kept"
+"""The gap of a shard that nobody follows, as after a load of files."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedRead:
     """What a read found.
@@ -116,7 +120,7 @@ class Feed:
         for index in sorted(shards | since.keys()):
             status = self._status(index) if index in shards else None
             if status is None:
-                gaps[index] = "no feed of it is kept"
+                gaps[index] = NOT_KEPT
                 continue
             found = self._read_shard(index, since.get(index, WriterMark()), status, left)
             marks[index] = found.mark

@@ -12,7 +12,7 @@ from model.fresh.result import RoundResult
 from protos.text import text_key
 from stream.events.types import CatalogItem
 from stream.feed.changes import KeyedTexts, ShardChanges, WriterMark
-from stream.feed.reader import FeedRead
+from stream.feed.reader import NOT_KEPT, FeedRead
 
 WRITER = "ab12"
 
@@ -31,6 +31,7 @@ class MemoryFeed:
         reflected_ms: what the stream says of the topics.
         writers: who writes each shard; a change of it is a rewind.
         starts: the oldest write that the feed still has, by shard.
+        unkept: shards of which no feed is kept.
         most: writes that one read returns at most.
         error: what reading raises instead; None: nothing.
     """
@@ -39,6 +40,7 @@ class MemoryFeed:
     reflected_ms: int = 0
     writers: dict[int, str] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
+    unkept: set[int] = field(default_factory=set)
     most: int = 1 << 30
     error: Exception | None = None
 
@@ -70,6 +72,9 @@ class MemoryFeed:
             mark = since.get(shard, WriterMark())
             if mark.writer not in ("", writer) and mark.sequence > 0:
                 gaps[shard], rewound = "another writer went back behind it", True
+                continue
+            if shard in self.unkept:
+                gaps[shard] = NOT_KEPT
                 continue
             if mark.sequence + 1 < self.starts.get(shard, 1):
                 gaps[shard] = "the log begins later"

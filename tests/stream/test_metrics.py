@@ -2,7 +2,10 @@
 dashboards rely on.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from stream.metrics import StreamMetrics
@@ -67,6 +70,22 @@ def test_counts() -> None:
     assert sample(registry, "freshet_stream_batches_total") == 2
     assert sample(registry, "freshet_stream_batch_seconds_count") == 2
     assert sample(registry, "freshet_stream_quarantined_total", reason="malformed") == 2
+
+
+def test_a_topic_that_is_made_again_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many shards find it within a minute; the next time it counts again."""
+    registry = CollectorRegistry()
+    metrics = StreamMetrics(registry)
+    times = iter([0.0, 1.0, 50.0, 1.0, 200.0])
+    monkeypatch.setattr("stream.metrics.time", SimpleNamespace(monotonic=lambda: next(times)))
+
+    for topic in ("clicks", "clicks", "clicks", "catalog"):
+        metrics.count_recreated(topic)
+    assert sample(registry, "freshet_stream_topics_recreated_total", topic="clicks") == 1
+    assert sample(registry, "freshet_stream_topics_recreated_total", topic="catalog") == 1
+    metrics.count_recreated("clicks")
+
+    assert sample(registry, "freshet_stream_topics_recreated_total", topic="clicks") == 2
 
 
 def test_freshness() -> None:

@@ -44,14 +44,24 @@ def _facts(samples: Samples, now: float) -> Facts:
         return max(now - at, 0.0) if at else None
 
     info = "freshet_tuner_last_failure_info"
+    failed = age("freshet_tuner_last_failure_timestamp_seconds")
+    succeeded = age("freshet_tuner_last_success_timestamp_seconds")
+    reason, detail = label(samples, info, "reason"), label(samples, info, "detail")
+    # What a run that ended well has made good is no failure any more.
+    has_passed = failed is not None and succeeded is not None and succeeded <= failed
     return {
         "generation": label(samples, "freshet_tuner_generation_info", "generation"),
         "every_seconds": total(samples, "freshet_tuner_every_seconds"),
-        "last_success_age_seconds": age("freshet_tuner_last_success_timestamp_seconds"),
+        "last_success_age_seconds": succeeded,
         "run_began_age_seconds": age("freshet_tuner_run_started_timestamp_seconds"),
-        "last_failure_age_seconds": age("freshet_tuner_last_failure_timestamp_seconds"),
-        "last_failure_reason": label(samples, info, "reason"),
-        "last_failure": label(samples, info, "detail") or None,
+        "last_failure_age_seconds": None if has_passed else failed,
+        "last_failure_reason": None if has_passed else reason,
+        "last_failure": None if has_passed else detail or None,
+        "passed_failure": (
+            f"{duration(failed)} ago, and a run has ended well since: {reason}: {detail}"
+            if has_passed and failed is not None
+            else None
+        ),
         "failures_in_a_row": total(samples, "freshet_tuner_failures_in_a_row"),
         "refresher_down": label(samples, "freshet_tuner_refresher_down_info", "reason"),
         "active_items": total(samples, "freshet_tuner_active_items"),
@@ -114,6 +124,21 @@ def _run_problems(facts: Facts) -> list[Problem]:
     ]
 
 
+def _way_on(reason: str) -> str:
+    if reason in _BLOCKING:
+        return (
+            "mend the disk, the rights or the files that the message names, and the next run ends "
+            "well"
+        )
+    if reason == "GateRefused":
+        return (
+            "if what it names is wanted, or the newest clicks are no shoppers', look at it with "
+            "`freshet generations show ID` and take it with `freshet generations use ID "
+            "--artifacts DIR`; else mend what changed in events or catalogue"
+        )
+    return "what the reason means is under Errors of the runbook"
+
+
 def _failing(facts: Facts, since: float | None) -> Problem:
     row = facts["failures_in_a_row"]
     count = f", {row:.0f} in a row" if isinstance(row, float) and row > 1 else ""
@@ -122,12 +147,7 @@ def _failing(facts: Facts, since: float | None) -> Problem:
     meanwhile = "the live generation stays" if facts["generation"] else _NONE_YET
     return Problem(
         text=f"the last run failed{count}: {facts['last_failure_reason']}: {detail}",
-        step=(
-            f"{meanwhile}; mend the disk, the rights or the files that the message names, and "
-            "the next run ends well"
-            if is_blocked
-            else f"{meanwhile}; what the reason means is under Errors of the runbook"
-        ),
+        step=f"{meanwhile}; {_way_on(str(facts['last_failure_reason']))}",
         runbook="FreshetTunerBlocked" if is_blocked else "FreshetTunerFailing",
         since_seconds=since,
     )

@@ -64,6 +64,30 @@ def test_every_process_tells_how_it_is(addresses: Addresses) -> None:
     assert tuner["last_success_age_seconds"] == pytest.approx(900, abs=30)
 
 
+def test_a_failure_that_has_passed_is_told_as_one(
+    addresses: Addresses, free_port: Callable[[], int]
+) -> None:
+    """When it was and why, in one line; it is no last failure any more."""
+    registry = CollectorRegistry()
+    metrics = TunerMetrics(registry)
+    metrics.failed(
+        reason="GateRefused", now_seconds=time.time() - 600, run_seconds=20.0, detail="worse"
+    )
+    metrics.succeeded(
+        outcome="published", generation_id="g2", now_seconds=time.time() - 60, run_seconds=20.0
+    )
+    at = f"127.0.0.1:{free_port()}"
+    with metrics_endpoint(at, registry):
+        tuner = _asked(replace(addresses, tuner=at))["tuner"]
+
+    assert not tuner.problems
+    assert tuner.facts["last_failure"] is None
+    assert tuner.facts["last_failure_reason"] is None
+    assert tuner.facts["last_failure_age_seconds"] is None
+    passed = tuner.facts["passed_failure"]
+    assert passed == "10 min 00 s ago, and a run has ended well since: GateRefused: worse"
+
+
 def test_a_server_without_a_generation_is_not_up(addresses: Addresses) -> None:
     """It answers, but not what it is there for."""
     server = _asked(addresses)["server"]

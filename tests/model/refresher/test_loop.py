@@ -355,6 +355,21 @@ def test_a_gap_is_told_asked_about_once_and_claimed_not(bench: Bench) -> None:
     assert bench.metric("wanted_total", {"reason": "feed_gap"}) == 1
 
 
+def test_a_store_that_nobody_follows_is_told_as_that(bench: Bench) -> None:
+    """As after a load of files: no training mends it, and none is asked for."""
+    live = publish(bench)
+    bench.feed.name_query("q0")
+    bench.feed.unkept.add(0)
+    refresher = bench.refresher()
+    bench.go(refresher)
+
+    reason = bench.newest(live).claim.reason
+    assert "as after a load of files" in reason
+    assert "`freshet stream`" in reason
+    assert bench.behind() == ("gap", reason)
+    assert asked(bench.artifacts.root) is None
+
+
 def test_a_gap_is_over_once_the_feed_leads_on_from_the_snapshot(bench: Bench) -> None:
     """Such as that of a store that only files were loaded into, once a stream goes on:
     nothing was missed.
