@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from threading import Event
 
@@ -177,7 +178,7 @@ def _probe(trial: Trial, count: int) -> Outcome:
         return lambda: trial.maker.probe(kind, number, now_ms())
 
     plan = interleaved(options.kinds, first, count, options.probe_every)
-    with Prober(trial.bootstrap, system.target, trial.durable, options.timeout) as prober:
+    with closing(Prober(trial.bootstrap, system.target, trial.durable, options.timeout)) as prober:
         probes = ((due, maker(kind, number)) for due, kind, number in plan)
         return prober.run(probes, system.check)
 

@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Self
 
 from bench.freshness.durable import DurableWatch
 from bench.freshness.probes import Probe, Question
@@ -42,7 +40,7 @@ class Outcome:
 
 
 class Prober:
-    """Probes one system.
+    """Probes one system, until it is closed.
 
     Args:
         bootstrap: "host:port" of its broker.
@@ -62,15 +60,8 @@ class Prober:
         self._publishing, self._counting = Lock(), Lock()
         self._stop = Event()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Probe no more, and close what it holds."""
         self._stop.set()
         self._client.close()
         with closing(self._producer):

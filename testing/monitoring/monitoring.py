@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
+from deploy.guarded import LocalService
 from deploy.kafka.broker import free_port
 from deploy.mixin.alertmanager import OPTIONAL_JOBS, alertmanager, prometheus
 from deploy.mixin.rules import groups
@@ -28,7 +28,7 @@ _LOOK_SECONDS = 0.2  # between two looks at whether they are ready
 _TIMEOUT_SECONDS = 30.0  # of a query
 
 
-class Monitoring:
+class Monitoring(LocalService):
     """Scrapes the targets, judges the rules as they are shipped, and delivers alerts to
     a webhook, while the block lasts.
 
@@ -48,23 +48,15 @@ class Monitoring:
         self._targets: dict[str, list[str]] = {}
         self._ends = ExitStack()
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Start all of it, and return when both processes answer."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._ends.enter_context(self.webhook)
-        try:
-            self._configure()
-            self._start_all()
-        except BaseException:
-            self._ends.close()
-            raise
-        return self
+        self._configure()
+        self._start_all()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
+        """End what runs."""
         self._ends.close()
 
     def watch(self, targets: Mapping[str, Sequence[str]]) -> None:

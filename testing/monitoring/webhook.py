@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Thread
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from deploy.guarded import LocalService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Arrived:
         return self.labels["alertname"]
 
 
-class Webhook:
+class Webhook(LocalService):
     """Takes what Alertmanager delivers, on a free port, while the block lasts.
 
     Attributes:
@@ -59,19 +60,16 @@ class Webhook:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = Thread(target=self._server.serve_forever, name="webhook", daemon=True)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Take deliveries from now on."""
         self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
+    def stop(self) -> None:
+        """Take none any more, and give the port back."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()
 
     def url(self, channel: str) -> str:
         """Return the address of a channel."""

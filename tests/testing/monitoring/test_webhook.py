@@ -1,6 +1,7 @@
 """Tests of the webhook that stands for whoever is on call."""
 
 import json
+import socket
 import urllib.request
 from typing import Any
 
@@ -45,3 +46,12 @@ def test_waiting_ends_with_what_arrives() -> None:
 
         assert hook.wait(lambda: bool(hook.arrived), 5.0, lambda: None)
         assert not hook.wait(lambda: False, 0.01, lambda: None)
+
+
+def test_one_that_never_started_ends_at_once() -> None:
+    """As where what is started beside it fails first; its port is free again."""
+    hook = Webhook()
+    hook.stop()
+
+    with socket.create_server(("127.0.0.1", int(hook.url("").split(":")[2].strip("/")))):
+        pass
