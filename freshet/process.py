@@ -20,7 +20,7 @@ from freshet.config import PACKAGE_ERRORS, Config, ConfigError, load_config
 from freshet.logs.lines import JsonLines, TextLines
 from freshet.logs.runbook import heading_of_error
 from freshet.logs.settings import LogSettings
-from stream.errors import refusal
+from stream.errors import described
 
 logger = logging.getLogger(__name__)
 
@@ -141,12 +141,12 @@ def describe_error(error: Exception) -> tuple[str, int]:
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
     if isinstance(error, ConfigError):
-        return _one_line(error), _EXIT_USAGE
+        return described(error), _EXIT_USAGE
     if isinstance(error, ModuleNotFoundError):
         return str(missing_module(error)), _EXIT_FAILED
     if isinstance(error, _known_errors()):
-        return _one_line(error), getattr(error, "exit_code", _EXIT_FAILED)
-    detail = f"unexpected {type(error).__name__}: {_one_line(error)}"
+        return described(error), getattr(error, "exit_code", _EXIT_FAILED)
+    detail = f"unexpected {type(error).__name__}: {described(error)}"
     return f"{detail}; run again with --debug for the traceback", _EXIT_FAILED
 
 
@@ -284,13 +284,6 @@ def _await_parent(descriptor: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(_LIFELINE_GRACE_SECONDS)
     os._exit(_EXIT_FAILED)
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        refused = refusal(error)
-        return f"{error.filename}: {error.strerror}{f'; {refused}' if refused else ''}"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _silence_stdout() -> None:

@@ -344,6 +344,17 @@ one is in what RocksDB says.
 """
 
 
+def described(error: BaseException) -> str:
+    """Return an error as one line: of one of the operating system the file, what the
+    system says, and what to do where that is known.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        refused = refusal(error)
+        said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        return f"{said}; {refused}" if refused else said
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def refusal(error: BaseException) -> str | None:
     """Return what the operating system refuses and what to do, as one clause; None: the
     error is another.
@@ -367,6 +378,6 @@ def _open_files_refusal() -> str:
     with suppress(OSError):  # no more files: not even the list of those that are open
         text += f" ({len(os.listdir('/proc/self/fd')):,} are open)"  # noqa: PTH208
     return (
-        f"{text}; a shard takes {_FILES_OF_SHARD} and one for each of its data files: raise the "
-        f"limit (ulimit -n {_ADVISED_FILES}; LimitNOFILE= in systemd, ulimits in compose)"
+        f"{text}; of a store, a shard takes {_FILES_OF_SHARD} and one for each of its data files: "
+        f"raise the limit (ulimit -n {_ADVISED_FILES}; LimitNOFILE= in systemd, ulimits in compose)"
     )

@@ -9,6 +9,7 @@ from typing import Final
 from model.artifact.overlay.pointer import Newest
 from model.artifact.overlay.segment import SegmentFault
 from model.errors import SegmentRefused
+from stream.errors import described
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Refusals:
         """
         reason, before = reason_of(error), self._newest.get(source)
         refusal = Refusal(
-            message=str(error) or type(error).__name__,
+            message=described(error),
             reason=reason,
             tried=None if newest is None else (newest.writer, newest.sequence),
             next_try=self._monotonic() + _RETRY_SECONDS,

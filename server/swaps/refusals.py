@@ -14,6 +14,7 @@ from model.errors import (
     PretrainedTextUnusable,
 )
 from server.errors import CanaryFailed, GenerationShrunk, LoadStuck, WorkerFailed
+from stream.errors import described
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,13 @@ _TRANSIENT_REASONS = {
     RefusalReason.UNEXPECTED,
 }
 
+_OF_THIS_MACHINE = {
+    RefusalReason.STUCK,
+    RefusalReason.WORKER,
+    RefusalReason.MEMORY,
+    RefusalReason.IO,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
@@ -79,6 +87,11 @@ class Refusal:
     files: Files
     next_try: float
     wait_seconds: float
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether the generation may be good, and the server cannot read it now."""
+        return self.reason in _OF_THIS_MACHINE
 
     def is_same(self, generation_id: str, reason: RefusalReason) -> bool:
         """Whether this is of the same generation, for the same reason."""
@@ -110,7 +123,7 @@ def refusal_of(
     return Refusal(
         generation_id=generation_id,
         reason=reason,
-        message=str(error) or type(error).__name__,
+        message=described(error),
         files=files,
         next_try=now + wait_seconds if reason in _TRANSIENT_REASONS else float("inf"),
         wait_seconds=wait_seconds,

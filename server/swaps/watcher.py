@@ -157,11 +157,14 @@ class GenerationWatcher:
             self._refuse(wanted or "", files, error)
             return True
         self._refuse(wanted or "", files, error)
+        refusal = self._refusal
         logger.error(
-            "waiting_for_fit_generation artifacts=%s next_step=`freshet train --store STORE "
-            "--artifacts %s` makes one, which is taken without a restart",
+            "waiting_for_fit_generation artifacts=%s next_step=%s",
             self._store.root,
-            self._store.root,
+            "mend what generation_refused says of this machine; it is tried again by itself"
+            if refusal is not None and refusal.is_of_this_machine
+            else f"`freshet train --store STORE --artifacts {self._store.root}` makes one, which "
+            "is taken without a restart",
         )
         return False
 

@@ -1,7 +1,9 @@
 """Following `CURRENT`: swaps, refusals, retries."""
 
+import errno
 import logging
 import math
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -501,6 +503,41 @@ def test_a_start_with_bad_generations_alone_waits_for_the_next(
     assert watched.live_id == third
     assert watched.watcher.last_refusal == ""
     assert watched.registry.get_sample_value("freshet_server_newest_refused") == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EMFILE, "Too many open files; this process reached its limit of"),
+        (errno.EACCES, "item_ids: Permission denied; the rights do not allow it"),
+        (errno.EIO, "item_ids: Input/output error"),
+    ],
+)
+def test_a_good_generation_that_this_machine_cannot_read_is_not_made_again(
+    artifacts: Artifacts,
+    watched: Watched,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+    words: str,
+) -> None:
+    """What the system refuses is named with what to do; training would not help."""
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+    name = None if number == errno.EMFILE else "item_ids"
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("server.live.open_verified", fail)
+        assert watched.watcher.load_first() is False
+    assert watched.watcher.last_refusal.startswith(words)
+    assert "waiting_for_fit_generation" in caplog.text
+    assert "freshet train" not in caplog.text
+
+    watched.clock.seconds += 1
+    watched.watcher.poll()
+    assert watched.live_id == first
 
 
 def test_a_flip_during_the_first_load_is_followed(
