@@ -11,7 +11,7 @@ import warnings
 from types import FrameType
 
 from freshet.commands.table import SERVICES
-from freshet.terminal.streams import settle_streams
+from freshet.streams import settle_streams
 
 _ONE_THREAD_COMMANDS = ("serve", "refresh")
 """Commands whose matrix products are small: threads that wait for each other there cost
