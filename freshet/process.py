@@ -18,6 +18,7 @@ import click
 
 from freshet.config import PACKAGE_ERRORS, Config, ConfigError, load_config
 from freshet.logs.lines import JsonLines, TextLines
+from freshet.logs.printable import printable
 from freshet.logs.runbook import heading_of_error
 from freshet.logs.settings import LogSettings
 from stream.errors import described
@@ -137,7 +138,8 @@ def describe_error(error: Exception) -> tuple[str, int]:
     """Return the one line that explains an error, and the exit code."""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "freshet"
-        return f"{error.format_message().rstrip('.')} (see {path} --help)", _EXIT_USAGE
+        said = " ".join(error.format_message().split())
+        return f"{said.rstrip('.')} (see {path} --help)", _EXIT_USAGE
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
     if isinstance(error, ConfigError):
@@ -147,13 +149,13 @@ def describe_error(error: Exception) -> tuple[str, int]:
     if isinstance(error, _known_errors()):
         return described(error), getattr(error, "exit_code", _EXIT_FAILED)
     detail = f"unexpected {type(error).__name__}: {described(error)}"
-    return f"{detail}; run again with --debug for the traceback", _EXIT_FAILED
+    return f"{detail}; `freshet --debug ...` shows the traceback", _EXIT_FAILED
 
 
 def _tell_error(line: str, error: Exception) -> None:
     """Say in one line why the command ends, as its log lines are written."""
     if not any(isinstance(each.formatter, JsonLines) for each in logging.getLogger().handlers):
-        click.echo(f"freshet: error: {line}", err=True)
+        click.echo(f"freshet: error: {printable(line)}", err=True)
         return
     heading = {"heading": heading_of_error(error)}
     logger.error("ended type=%s error=%s", type(error).__name__, line, extra=heading)

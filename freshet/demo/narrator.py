@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from freshet.terminal.output import duration, printable
+from freshet.logs.printable import printable
+from freshet.terminal.output import duration
 from freshet_client import RetrieveResult
 
 _LINE_EVERY_SECONDS = 5.0

@@ -6,7 +6,8 @@ import click
 
 from freshet.diagnosis.processes import ProcessStatus, Value
 from freshet.diagnosis.status import headline
-from freshet.terminal.output import duration, printable
+from freshet.logs.printable import printable
+from freshet.terminal.output import duration
 
 # Characters that the name of a fact takes; the longest has 20. Twice as many: a gap
 # that the eye cannot cross.

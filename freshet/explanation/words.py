@@ -1,7 +1,8 @@
 """An explanation as lines for people, and as an object for scripts."""
 
 from freshet.explanation.told import Link, TitledItem, Told, ToldPath
-from freshet.terminal.output import printable, table
+from freshet.logs.printable import printable
+from freshet.terminal.output import table
 
 
 def document(told: Told) -> dict[str, object]:

@@ -5,7 +5,9 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from typing import Any
 
+from freshet.logs.printable import printable, printable_json
 from freshet.logs.runbook import heading_of
 
 _TEXT_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
@@ -26,6 +28,14 @@ class TextLines(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  # logging's name
         """Return the time to the second."""
         return time.strftime(datefmt or _TIME_FORMAT, time.gmtime(record.created))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """Return the line; a terminal is shown it, and others wrote parts of it."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
+        """Return the lines of a traceback."""
+        return "\n".join(map(printable, super().formatException(ei).split("\n")))
 
 
 class JsonLines(logging.Formatter):
@@ -52,7 +62,7 @@ class JsonLines(logging.Formatter):
             told["id"] = heading
         if record.exc_info:
             told["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False)
+        return printable_json(json.dumps(told, ensure_ascii=False))
 
 
 def event_of(template: str) -> str:

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterable
 
+from freshet.logs.printable import printable
 from freshet.process import CommandError
 from freshet.shop.replay import as_it_came
-from freshet.terminal.output import printable
 from stream.events.decoder import Decoded, Decoder
 from stream.events.types import CatalogItem, Interaction, Record, SourcePartition
 from stream.settings import StreamSettings

@@ -1,13 +1,13 @@
-"""How output reads: tables, times, durations, and text that others wrote."""
+"""How output reads: tables, times, durations."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from freshet.logs.printable import printable
+
 _LINES_AT_ONCE = 1000
 """Lines in one write: a write a line costs more than making the line."""
-
-_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\N{REPLACEMENT CHARACTER}")
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -35,14 +35,6 @@ def named_values(values: Mapping[str, object]) -> list[tuple[str, str]]:
         (name.removesuffix("_ms").replace("_", " "), _readable(name, value))
         for name, value in values.items()
     ]
-
-
-def printable(text: str) -> str:
-    """Return a text that others wrote without control characters.
-
-    A terminal would act on them.
-    """
-    return text.translate(_CONTROLS)
 
 
 def when(time_ms: int) -> str:

@@ -19,7 +19,9 @@ from stream.errors import StoreMissing
 from tests.freshet.conftest import ROOT, Until
 
 
-def _failing(error: Exception) -> click.Command:
+def failing(error: Exception) -> click.Command:
+    """Return a command that fails."""
+
     @click.command()
     @click.option("--debug", is_flag=True)
     def command(*, debug: bool) -> None:
@@ -45,7 +47,7 @@ def _failing(error: Exception) -> click.Command:
         (click.UsageError("No such option: --x."), "No such option: --x (see freshet --help)", 2),
         (
             ZeroDivisionError("division by zero"),
-            "unexpected ZeroDivisionError: division by zero; run again",
+            "unexpected ZeroDivisionError: division by zero; `freshet --debug ...` shows",
             1,
         ),
     ],
@@ -56,7 +58,7 @@ def test_every_error_is_one_line_and_a_code(
     """Whatever goes wrong, an operator reads one line, and a script sees a code that is
     not 0.
     """
-    assert process.run(_failing(error), []) == code
+    assert process.run(failing(error), []) == code
 
     said = capsys.readouterr().err
     assert said.startswith("freshet: error: ")
@@ -67,7 +69,7 @@ def test_every_error_is_one_line_and_a_code(
 
 def test_debug_shows_the_traceback_before_the_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever mends the program gets to see where it broke."""
-    process.run(_failing(ZeroDivisionError("x")), ["--debug"])
+    process.run(failing(ZeroDivisionError("x")), ["--debug"])
 
     said = capsys.readouterr().err
     assert "Traceback" in said
@@ -76,7 +78,7 @@ def test_debug_shows_the_traceback_before_the_line(capsys: pytest.CaptureFixture
 
 def test_ctrl_c_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody who stops a command knows that they did."""
-    assert process.run(_failing(KeyboardInterrupt()), []) == 130  # type: ignore[arg-type]  # no Exception
+    assert process.run(failing(KeyboardInterrupt()), []) == 130  # type: ignore[arg-type]  # no Exception
     assert capsys.readouterr().err.strip() == ""
 
 

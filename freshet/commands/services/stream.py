@@ -12,6 +12,7 @@ from threading import Event
 import click
 from prometheus_client import CollectorRegistry
 
+from freshet.logs.printable import printable
 from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import CommandError, begin, stop_event
 from freshet.stores.backfill import BackfillPlan, backfill
@@ -21,7 +22,7 @@ from freshet.telemetry.settings import TelemetrySettings
 from freshet.terminal import options
 from freshet.terminal.addresses import STREAM_METRICS
 from freshet.terminal.options import SourceAddress
-from freshet.terminal.output import printable, when
+from freshet.terminal.output import when
 from freshet.terminal.progress import progress
 from stream.errors import QuarantineUnavailable, SourceUnavailable
 from stream.metrics import StreamMetrics

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
+from freshet.logs.printable import printable
 from freshet.process import begin
 from freshet.shop.given import read_given
 from freshet.terminal import options
 from freshet.terminal.described import described, kind_of
-from freshet.terminal.output import printable
 from stream.clock import now_ms
 from stream.kafka.producer import EventProducer
 from stream.sources.numbered import numbered_lines

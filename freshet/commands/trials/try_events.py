@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
+from freshet.logs.printable import printable, printable_json
 from freshet.process import CommandError, begin
 from freshet.terminal import options
 from freshet.terminal.described import described, kind_of
-from freshet.terminal.output import printable, write_lines
+from freshet.terminal.output import write_lines
 from stream.clock import now_ms
 from stream.errors import SourceUnreadable
 from stream.events.decoder import Decoded, Decoder
@@ -159,7 +160,8 @@ def _lines(trial: _Trial, path: Path, *, as_json: bool, refused_only: bool) -> I
         if refused_only and not decoded.rejections:
             continue
         if as_json:
-            yield json.dumps({"line": number, **_as_object(decoded)}, ensure_ascii=False)
+            found = {"line": number, **_as_object(decoded)}
+            yield printable_json(json.dumps(found, ensure_ascii=False))
         else:
             yield from (f"{number:>6}  {printable(said)}" for said in _said(decoded))
 

@@ -8,6 +8,7 @@ import click
 from freshet.explanation.of_folder import explain_hit
 from freshet.explanation.told import Told
 from freshet.explanation.words import document, lines
+from freshet.logs.printable import printable_json
 from freshet.stores.artifacts import current_generation
 from freshet.stores.overlays import current_overlay
 from freshet.terminal import options
@@ -76,7 +77,7 @@ def explain(
         overlay = current_overlay(artifacts, generation)
         told = explain_hit(generation, overlay, query, item_id, limit)
     if as_json:
-        click.echo(json.dumps(document(told), ensure_ascii=False))
+        click.echo(printable_json(json.dumps(document(told), ensure_ascii=False)))
         return
     for line in lines(told):
         click.echo(line)

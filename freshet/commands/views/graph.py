@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from freshet.config import load_config
+from freshet.logs.printable import printable_json
 from freshet.terminal import options
 from freshet.terminal.output import named_values, table, write_lines
 from stream.reading.reader import GraphReader, open_graph
@@ -57,7 +58,7 @@ def graph_dump(
     """Print the graph in a fixed order: a line per edge, then one per hyperedge."""
     assert form == "jsonl"  # noqa: S101  # click allows nothing else
     with _opened(store, snapshot, config_file) as opened:
-        write_lines(opened.dump(at_ms))
+        write_lines(map(printable_json, opened.dump(at_ms)))
 
 
 @graph.command(name="stats")

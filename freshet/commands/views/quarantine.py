@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from freshet.logs.printable import printable_json
 from freshet.process import CommandError, begin
 from freshet.stores.quarantined import apply_again, keys_erased_with, mentions, refused_again
 from freshet.terminal import options
@@ -178,7 +179,7 @@ def quarantine_list(  # noqa: PLR0913  # the options of the command
     counts = _Counts()
     found = deque(counts.seen(wanted.records(begin(config_file).stream())), maxlen=limit)
     if as_json:
-        write_lines(msgspec.json.encode(entry).decode() for entry in found)
+        write_lines(printable_json(msgspec.json.encode(entry).decode()) for entry in found)
         return
     if not found:
         click.echo(wanted.nothing)

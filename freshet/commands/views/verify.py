@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import click
 
+from freshet.logs.printable import printable_json
 from freshet.process import EXIT_INTERRUPTED, CommandError, begin, stop_event
 from freshet.stores.bounded_topics import BoundedTopics
 from freshet.stores.ingestion import apply_source
@@ -197,7 +198,7 @@ def _recreated(graph: GraphReader, topic_ids: Mapping[str, str]) -> set[str]:
 
 def _as_json(comparison: GraphComparison, summary: GraphSummary | None) -> str:
     first = comparison.first
-    return json.dumps(
+    found = json.dumps(
         {
             "equal": comparison.is_equal,
             "graph_hash": summary.graph_hash if summary else None,
@@ -213,6 +214,7 @@ def _as_json(comparison: GraphComparison, summary: GraphSummary | None) -> str:
         },
         ensure_ascii=False,
     )
+    return printable_json(found)
 
 
 def _as_text(comparison: GraphComparison, summary: GraphSummary | None) -> str:
@@ -241,4 +243,4 @@ def _as_text(comparison: GraphComparison, summary: GraphSummary | None) -> str:
 
 
 def _short_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return printable_json(json.dumps(value, ensure_ascii=False))

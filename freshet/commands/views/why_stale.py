@@ -13,9 +13,10 @@ from freshet.diagnosis.processes import ProcessStatus, Targets
 from freshet.diagnosis.stages import Verdict, judge
 from freshet.diagnosis.status import read_status
 from freshet.diagnosis.steps import ANOTHER_GENERATION
+from freshet.logs.printable import printable
 from freshet.process import CommandError
 from freshet.terminal import options
-from freshet.terminal.output import duration, printable, table, when
+from freshet.terminal.output import duration, table, when
 
 if TYPE_CHECKING:
     from freshet.diagnosis.lookup import Found

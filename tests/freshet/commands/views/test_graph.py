@@ -34,6 +34,20 @@ def test_the_graph_can_be_looked_at(store: Path, run: Command, tmp_path: Path) -
     assert "facts" in run("graph", "stats", "--snapshot", snapshot).stdout
 
 
+def test_a_dump_sends_a_terminal_no_escape_code(tmp_path: Path, run: Command) -> None:
+    """U+009B begins one, and JSON allows it as it is."""
+    item = "\x9b31m\u202e"
+    click = {**EVENTS[0], "item_id": item}
+    (tmp_path / "events.jsonl").write_text(json.dumps(click) + "\n")
+    source = f"file:{tmp_path / 'events.jsonl'}"
+    assert run("stream", "--source", source, "--store", tmp_path / "store").returncode == 0
+
+    (line,) = run("graph", "dump", "--store", tmp_path / "store").stdout.splitlines()
+
+    assert "\\u009b31m\\u202e" in line
+    assert json.loads(line)["item"] == item
+
+
 def test_weights_are_taken_at_the_time_that_is_asked_for(store: Path, run: Command) -> None:
     """Half a weight is left after a half-life, and action weights can be set when
     reading.
