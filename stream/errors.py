@@ -42,6 +42,7 @@
 
 import errno
 import os
+import re
 import resource
 from collections.abc import Mapping
 from contextlib import suppress
@@ -337,22 +338,29 @@ _REFUSALS: Mapping[int, str] = {
     errno.EROFS: "the file system is read-only; mount it for writing",
     errno.ENOMEM: "there is no memory left; give the process or the machine more",
     errno.EAGAIN: "no more threads may be started; raise their limit (ulimit -u)",
+    errno.ESTALE: "the network file system lost the file; mount it again",
+    errno.ENOTCONN: "the file system is not connected any more; mount it again",
     errno.EMLINK: "the file system allows no more links to a file; use another one",
 }
 """What the operating system refuses, and what to do: by error number, of whose texts
 one is in what RocksDB says.
 """
 
+# How NumPy says that an array went into its file in part, without an error number.
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
+
 
 def described(error: BaseException) -> str:
     """Return an error as one line: of one of the operating system the file, what the
     system says, and what to do where that is known.
     """
-    if isinstance(error, OSError) and error.strerror:
-        refused = refusal(error)
+    said = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, OSError):
+        return said
+    if error.strerror:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        return f"{said}; {refused}" if refused else said
-    return " ".join(str(error).split()) or type(error).__name__
+    refused = refusal(error)
+    return f"{said}; {refused}" if refused else said
 
 
 def refusal(error: BaseException) -> str | None:
@@ -366,6 +374,8 @@ def refusal(error: BaseException) -> str | None:
     if number not in _REFUSALS:
         text = str(error)
         number = next((each for each in _REFUSALS if os.strerror(each) in text), None)
+    if number is None and isinstance(error, OSError) and _CUT_SHORT.search(text):
+        return "the disk or its quota is full, or files may not be larger (ulimit -f); free space"
     if number is None:
         behind = error.__cause__
         return None if behind is None else refusal(behind)

@@ -13,6 +13,7 @@ from tempfile import NamedTemporaryFile
 from model.artifact.manifest import read_manifest
 from model.errors import ArtifactError
 from protos import manifest_v1_pb2 as manifest_pb
+from stream.errors import described
 from stream.files import read_plain, replace_file
 
 _ID_PATTERN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
@@ -119,7 +120,7 @@ class ArtifactStore:
             else:
                 replace_file(path, f"{pin.generation_id} {pin.since_ms}\n".encode())
         except OSError as error:
-            raise ArtifactError(f"{path} cannot be written: {error}") from error
+            raise ArtifactError(f"{path} cannot be written: {described(error)}") from error
 
     def check_writable(self) -> None:
         """Make the folder where there is none, write a file there, and remove it.
@@ -133,7 +134,7 @@ class ArtifactStore:
                 pass
         except OSError as error:
             raise ArtifactError(
-                f"a generation cannot be written below {self.root}: {error}"
+                f"a generation cannot be written below {self.root}: {described(error)}"
             ) from error
 
     def manifest(self, generation_id: str) -> manifest_pb.Generation:

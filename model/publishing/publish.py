@@ -30,6 +30,7 @@ from model.settings import ModelSettings
 from model.training.result import TrainedModel
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.dtypes import Int64s
+from stream.errors import described
 from stream.files import new_directory, replace_file
 from stream.graph.arrays import GraphArrays
 from stream.reading.manifest import SnapshotInfo
@@ -100,7 +101,7 @@ def publish(
             writer.seal(manifest)
     except OSError as error:
         raise ArtifactError(
-            f"a generation cannot be written below {store.root}: {error}"
+            f"a generation cannot be written below {store.root}: {described(error)}"
         ) from error
     if verdict.passed:
         _go_live(store, generation_id)

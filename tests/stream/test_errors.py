@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from stream.errors import SourceUnreadable, StoreRefused, StoreUnreadable, refusal
+from stream.errors import SourceUnreadable, StoreRefused, StoreUnreadable, described, refusal
 from stream.settings import StreamSettings
 from stream.shard.rocksdb import store_error
 from stream.sources.content import Content
@@ -35,6 +36,7 @@ def few_files() -> Iterator[None]:
         (errno.EACCES, "check owner and mode"),
         (errno.EROFS, "read-only"),
         (errno.EAGAIN, "ulimit -u"),
+        (errno.ESTALE, "mount it again"),
     ],
 )
 def test_refusals_have_advice(number: int, advice: str) -> None:
@@ -46,6 +48,22 @@ def test_refusals_have_advice(number: int, advice: str) -> None:
         found = refusal(error)
         assert found is not None
         assert advice in found
+
+
+def test_an_array_that_is_cut_short_is_a_full_disk(tmp_path: Path) -> None:
+    """NumPy says only how much of it went into the file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        with pytest.raises(OSError, match="requested and") as caught:
+            np.zeros(10_000, np.uint8).tofile(tmp_path / "array")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert described(caught.value).endswith("free space")
+    assert described(OSError(errno.ENOSPC, "No space left on device", "a/b")) == (
+        "a/b: No space left on device; the disk is full; free space"
+    )
 
 
 @pytest.mark.parametrize(
