@@ -267,7 +267,7 @@ class Gate(_message.Message):
     def __init__(self, passed: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Segment(_message.Message):
-    __slots__ = ("format_version", "generation_id", "sequence", "writer", "is_full", "created_ms", "dim", "num_items", "num_queries", "num_gone_items", "num_gone_queries", "marks", "reflected_ms", "watermark_ms", "oldest", "newest", "sections")
+    __slots__ = ("format_version", "generation_id", "sequence", "writer", "is_full", "created_ms", "dim", "num_items", "num_queries", "num_gone_items", "num_gone_queries", "marks", "reflected_ms", "watermark_ms", "oldest", "newest", "sections", "catalog_reflected_ms")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -285,6 +285,7 @@ class Segment(_message.Message):
     OLDEST_FIELD_NUMBER: _ClassVar[int]
     NEWEST_FIELD_NUMBER: _ClassVar[int]
     SECTIONS_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_REFLECTED_MS_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     generation_id: str
     sequence: int
@@ -302,7 +303,8 @@ class Segment(_message.Message):
     oldest: StageTimes
     newest: StageTimes
     sections: _containers.RepeatedCompositeFieldContainer[Section]
-    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., sequence: _Optional[int] = ..., writer: _Optional[str] = ..., is_full: _Optional[bool] = ..., created_ms: _Optional[int] = ..., dim: _Optional[int] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_gone_items: _Optional[int] = ..., num_gone_queries: _Optional[int] = ..., marks: _Optional[_Iterable[_Union[ShardMark, _Mapping]]] = ..., reflected_ms: _Optional[int] = ..., watermark_ms: _Optional[int] = ..., oldest: _Optional[_Union[StageTimes, _Mapping]] = ..., newest: _Optional[_Union[StageTimes, _Mapping]] = ..., sections: _Optional[_Iterable[_Union[Section, _Mapping]]] = ...) -> None: ...
+    catalog_reflected_ms: int
+    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., sequence: _Optional[int] = ..., writer: _Optional[str] = ..., is_full: _Optional[bool] = ..., created_ms: _Optional[int] = ..., dim: _Optional[int] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_gone_items: _Optional[int] = ..., num_gone_queries: _Optional[int] = ..., marks: _Optional[_Iterable[_Union[ShardMark, _Mapping]]] = ..., reflected_ms: _Optional[int] = ..., watermark_ms: _Optional[int] = ..., oldest: _Optional[_Union[StageTimes, _Mapping]] = ..., newest: _Optional[_Union[StageTimes, _Mapping]] = ..., sections: _Optional[_Iterable[_Union[Section, _Mapping]]] = ..., catalog_reflected_ms: _Optional[int] = ...) -> None: ...
 
 class ShardMark(_message.Message):
     __slots__ = ("shard", "writer", "sequence")

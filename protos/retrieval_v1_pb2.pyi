@@ -351,7 +351,7 @@ class OtherQueryPath(_message.Message):
     def __init__(self, via_item_id: _Optional[str] = ..., query: _Optional[str] = ...) -> None: ...
 
 class FreshnessReceipt(_message.Message):
-    __slots__ = ("generation", "watermark_ms", "watermark_age_seconds", "snapshot_ms", "snapshot_age_seconds", "live_since_ms", "overlay_sequence", "reflected_ms", "age_seconds", "refused_generation")
+    __slots__ = ("generation", "watermark_ms", "watermark_age_seconds", "snapshot_ms", "snapshot_age_seconds", "live_since_ms", "overlay_sequence", "reflected_ms", "age_seconds", "refused_generation", "catalog_reflected_ms")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     WATERMARK_MS_FIELD_NUMBER: _ClassVar[int]
     WATERMARK_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -362,6 +362,7 @@ class FreshnessReceipt(_message.Message):
     REFLECTED_MS_FIELD_NUMBER: _ClassVar[int]
     AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_GENERATION_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_REFLECTED_MS_FIELD_NUMBER: _ClassVar[int]
     generation: str
     watermark_ms: int
     watermark_age_seconds: float
@@ -372,7 +373,8 @@ class FreshnessReceipt(_message.Message):
     reflected_ms: int
     age_seconds: float
     refused_generation: str
-    def __init__(self, generation: _Optional[str] = ..., watermark_ms: _Optional[int] = ..., watermark_age_seconds: _Optional[float] = ..., snapshot_ms: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., live_since_ms: _Optional[int] = ..., overlay_sequence: _Optional[int] = ..., reflected_ms: _Optional[int] = ..., age_seconds: _Optional[float] = ..., refused_generation: _Optional[str] = ...) -> None: ...
+    catalog_reflected_ms: int
+    def __init__(self, generation: _Optional[str] = ..., watermark_ms: _Optional[int] = ..., watermark_age_seconds: _Optional[float] = ..., snapshot_ms: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., live_since_ms: _Optional[int] = ..., overlay_sequence: _Optional[int] = ..., reflected_ms: _Optional[int] = ..., age_seconds: _Optional[float] = ..., refused_generation: _Optional[str] = ..., catalog_reflected_ms: _Optional[int] = ...) -> None: ...
 
 class GetFreshnessRequest(_message.Message):
     __slots__ = ()

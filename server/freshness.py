@@ -24,6 +24,8 @@ class Receipt(NamedTuple):
         age_seconds: how long ago that was; never negative, 0 where it is not known.
         refused_generation: what `CURRENT` names and this server refused; empty:
             nothing.
+        catalog_reflected_ms: every state of the catalogue that had reached the topics
+            by then is in the answer; never before `reflected_ms`.
     """
 
     generation: str
@@ -36,6 +38,7 @@ class Receipt(NamedTuple):
     reflected_ms: int
     age_seconds: float
     refused_generation: str = ""
+    catalog_reflected_ms: int = 0
 
 
 def receipt_of(view: LiveView, now_ms: int, refused_generation: str = "") -> Receipt:
@@ -55,6 +58,7 @@ def receipt_of(view: LiveView, now_ms: int, refused_generation: str = "") -> Rec
         reflected_ms=claim.reflected_ms,
         age_seconds=age_seconds(claim.reflected_ms, now_ms) if claim.reflected_ms else 0.0,
         refused_generation=refused_generation,
+        catalog_reflected_ms=claim.catalog_reflected_ms,
     )
 
 

@@ -18,7 +18,13 @@ _PROCESS_WIDTH = 11
 
 # Ages and lags of which 0 is the answer to how fresh it is.
 _TELLING_ZEROS = frozenset(
-    {"behind_seconds", "behind_records", "overlay_age_seconds", "reflected_age_seconds"}
+    {
+        "behind_seconds",
+        "behind_records",
+        "overlay_age_seconds",
+        "reflected_age_seconds",
+        "catalog_age_seconds",
+    }
 )
 # Facts of how the inside of a process counts on: they say something beside a fault.
 _INNER = frozenset(

@@ -28,13 +28,20 @@ def with_reason(claim: Claim, reason: str, now_ms: int) -> Claim:
     """Return a claim as it is published: it says why it is behind, and nothing of what
     is yet to come by this machine's clock.
     """
-    return replace(claim, reason=reason, reflected_ms=min(claim.reflected_ms, now_ms))
+    return replace(
+        claim,
+        reason=reason,
+        reflected_ms=min(claim.reflected_ms, now_ms),
+        catalog_reflected_ms=min(claim.catalog_reflected_ms, now_ms),
+    )
 
 
 def covers(new: Claim, old: Claim) -> bool:
     """Whether everything that one claim has is in another one, too: as servers see it
     (`server.overlay.coverage`).
     """
+    if old.catalog_reflected_ms > max(new.catalog_reflected_ms, old.reflected_ms):
+        return False
     if new.reflected_ms >= old.reflected_ms and (new.reflected_ms or not old.marks):
         return True
     return bool(old.marks) and all(
@@ -50,6 +57,7 @@ def carried(new: Claim, old: Claim) -> Claim:
     return replace(
         new,
         reflected_ms=max(new.reflected_ms, old.reflected_ms),
+        catalog_reflected_ms=max(new.catalog_reflected_ms, old.catalog_reflected_ms),
         watermark_ms=max(new.watermark_ms, old.watermark_ms),
     )
 

@@ -276,13 +276,13 @@ class Lane:
         if gaps.keys() - progress.gaps.keys():
             logger.warning("feed_gap generation=%s shards=%s", self.generation_id, gaps)
         now = self._parts.clock_ms()
-        is_whole = not gaps and not self.is_partial and not read.has_more
+        is_known = not gaps and not self.is_partial
         self._backlog.add(
             Batch(
                 changes=read.changes,
                 marks=read.marks,
-                reflected_ms=read.reflected_ms if is_whole else 0,
-                watermark_ms=read.watermark_ms if is_whole else 0,
+                reflected=read.reflected if is_known else None,
+                watermark_ms=read.watermark_ms if is_known and not read.has_more else 0,
                 is_end=not read.has_more,
             )
         )
@@ -315,12 +315,13 @@ class Lane:
         """List the items that are new, and take out those that are gone, whatever
         waits before them.
 
-        What is claimed stays as it is: it is about all that waits.
+        Of what is claimed it is how far the catalogue is: all that waits is not there.
         """
         settings = self._parts.settings
         taken = self._backlog.take_urgent(settings.max_round_changes)
         began = self._parts.monotonic()
         self._keep(self._vectors.apply_catalog(taken.catalog), taken, began)
+        self._claim(taken)
 
     def round(self, asked: Mapping[str, float]) -> None:
         """Take in what waits, as much as one round may, and recompute what it moves."""
@@ -338,8 +339,7 @@ class Lane:
             )
             self._keep(result, taken, began)
             self._count_embedded(taken.writes)
-        if taken.done is not None:
-            self._reach(taken.done)
+        self._claim(taken)
 
     def publish(self, reason: str) -> bool:
         """Publish what was recomputed, and how fresh the overlay is by now.
@@ -394,17 +394,25 @@ class Lane:
             withheld=result.withheld,
         )
 
-    def _reach(self, batch: Batch) -> None:
-        """All that a look at the feed brought is taken in."""
-        claim = self._progress.claim
+    def _claim(self, taken: Taken) -> None:
+        """Claim what is true now that something is taken in."""
+        claim, done = self._progress.claim, taken.done
+        reflected_ms = max(claim.reflected_ms, taken.reflected_ms)
+        claim = replace(
+            claim,
+            reflected_ms=reflected_ms,
+            catalog_reflected_ms=max(
+                claim.catalog_reflected_ms, taken.catalog_reflected_ms, reflected_ms
+            ),
+        )
+        if done is not None:
+            marks = claim.marks if self.is_gapped else marks_of(done.marks)
+            watermark_ms = done.watermark_ms or claim.watermark_ms
+            claim = replace(claim, marks=marks, watermark_ms=watermark_ms)
         self._progress = replace(
             self._progress,
-            claim=Claim(
-                reflected_ms=max(claim.reflected_ms, batch.reflected_ms),
-                watermark_ms=batch.watermark_ms or claim.watermark_ms,
-                marks=claim.marks if self.is_gapped else marks_of(batch.marks),
-            ),
-            is_caught_up=self._progress.is_caught_up or batch.is_end,
+            claim=claim,
+            is_caught_up=self._progress.is_caught_up or (done is not None and done.is_end),
         )
 
     def _go_on_from(self, floor: Newest, lost: Mapping[int, str]) -> dict[int, WriterMark]:

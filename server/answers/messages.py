@@ -58,6 +58,7 @@ def receipt_message(receipt: Receipt) -> retrieval_pb.FreshnessReceipt:
         reflected_ms=receipt.reflected_ms,
         age_seconds=receipt.age_seconds,
         refused_generation=receipt.refused_generation,
+        catalog_reflected_ms=receipt.catalog_reflected_ms,
     )
 
 

@@ -11,8 +11,10 @@ def covers(new: Claim, old: Claim) -> bool:
     """Return whether all that `old` claims is in what `new` claims.
 
     It claims a time that is not before the other's, or it has every write of every
-    shard that the other has.
+    shard that the other has; and it has what of the catalogue went ahead in the other.
     """
+    if old.catalog_reflected_ms > max(new.catalog_reflected_ms, old.reflected_ms):
+        return False
     if new.reflected_ms >= old.reflected_ms and (new.reflected_ms or not old.marks):
         return True
     return bool(old.marks) and all(
@@ -26,6 +28,7 @@ def carried(new: Claim, old: Claim) -> Claim:
     return replace(
         new,
         reflected_ms=max(new.reflected_ms, old.reflected_ms),
+        catalog_reflected_ms=max(new.catalog_reflected_ms, old.catalog_reflected_ms),
         watermark_ms=max(new.watermark_ms, old.watermark_ms),
         marks=new.marks or old.marks,
     )

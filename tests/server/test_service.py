@@ -606,7 +606,11 @@ def publish_overlay(artifacts: Artifacts, generation_id: str, reflected_ms: int)
             queries={"brand new": vector},
             gone_items=[f"{generation_id}/3"],
         ),
-        Claim(reflected_ms=reflected_ms, watermark_ms=NOW_MS - 1_000),
+        Claim(
+            reflected_ms=reflected_ms,
+            catalog_reflected_ms=reflected_ms + 700,
+            watermark_ms=NOW_MS - 1_000,
+        ),
     )
 
 
@@ -636,6 +640,7 @@ def test_an_answer_from_the_overlay_says_so(artifacts: Artifacts, serve: Serve) 
     receipt = response.receipt
     assert (receipt.overlay_sequence, receipt.reflected_ms) == (1, NOW_MS - 1_500)
     assert receipt.age_seconds == 1.5
+    assert receipt.catalog_reflected_ms == NOW_MS - 800
     assert (receipt.watermark_ms, receipt.watermark_age_seconds) == (NOW_MS - 1_000, 1.0)
     assert server.metric("freshet_server_overlay_age_seconds") == 1.5
     assert server.metric("freshet_server_overlay_silence_seconds") == 0.5

@@ -490,6 +490,25 @@ def test_a_newer_generation_waits_for_its_overlay(shop: Shop) -> None:
     assert shop.shows("replayed")
 
 
+def test_a_newer_generation_waits_for_what_of_the_catalogue_went_ahead(shop: Shop) -> None:
+    """It is shown already, and must not go for a moment."""
+    first = shop.generation()
+    ahead = Claim(reflected_ms=100, catalog_reflected_ms=130)
+    shop.publisher(first).publish(new_item("launched"), ahead)
+    shop.watcher.load_first()
+    second = shop.generation()
+    new = shop.publisher(second)
+    new.publish(new_item("replayed"), claim(120))
+    shop.poll()
+    assert (shop.view.generation_id, shop.shows("launched")) == (first, True)
+
+    new.publish(new_item("launched"), Claim(reflected_ms=120, catalog_reflected_ms=140))
+    shop.poll()
+
+    assert (shop.view.generation_id, shop.shows("launched")) == (second, True)
+    assert shop.view.claim.catalog_reflected_ms == 140
+
+
 def test_a_server_that_starts_is_as_fresh_as_one_that_ran_on(shop: Shop) -> None:
     """`CURRENT` names a generation that the refresher has not caught up on: the one
     before answers, with its overlay, until it has.

@@ -87,6 +87,9 @@ class Receipt:
         age_seconds: how long ago that was; never negative; None: not known.
         refused_generation: the newer generation that the server refused, so that it
             answers from this one; empty: none.
+        catalog_reflected_ms: every state of the catalogue that had reached the topics
+            by then is in the answer, also where clicks wait: what was listed is there,
+            what was deleted is not; never before `reflected_ms`, 0: not known.
     """
 
     generation: str
@@ -99,6 +102,15 @@ class Receipt:
     reflected_ms: int = 0
     age_seconds: float | None = None
     refused_generation: str = ""
+    catalog_reflected_ms: int = 0
+
+    @property
+    def catalog_age_seconds(self) -> float | None:
+        """How old the answer is as far as the catalogue goes; None: not known."""
+        if self.age_seconds is None:
+            return None
+        ahead_ms = self.catalog_reflected_ms - self.reflected_ms
+        return max(0.0, self.age_seconds - ahead_ms / 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,4 +276,6 @@ def receipt_of(message: retrieval_pb.FreshnessReceipt) -> Receipt:
         reflected_ms=message.reflected_ms,
         age_seconds=message.age_seconds if message.reflected_ms else None,
         refused_generation=message.refused_generation,
+        # A server of before does not tell it.
+        catalog_reflected_ms=max(message.catalog_reflected_ms, message.reflected_ms),
     )

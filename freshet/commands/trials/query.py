@@ -175,9 +175,12 @@ def _freshness_line(receipt: Receipt) -> str:
             f"answered from the graph as it was at {when(receipt.snapshot_ms)} "
             f"({duration(receipt.snapshot_age_seconds)} ago); no overlay says more"
         )
+    catalog = receipt.catalog_age_seconds
+    is_ahead = catalog is not None and f"{catalog:.1f}" != f"{receipt.age_seconds:.1f}"
     return (
         f"overlay {receipt.overlay_sequence}, all that had reached the topics by "
         f"{when(receipt.reflected_ms)} is in it ({receipt.age_seconds:.1f} s ago)"
+        + (f", all of the catalogue until {catalog:.1f} s ago" if is_ahead else "")
     )
 
 

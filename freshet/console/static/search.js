@@ -64,10 +64,12 @@ function result({ found, problem }) {
   if (found === null) return [element("p", { class: "bar", role: "alert" }, foreign(problem))];
   const receipt = found.receipt;
   const age = receipt.age_seconds === null ? `the graph as it was ${duration(receipt.snapshot_age_seconds)} ago` : `all that came until ${duration(receipt.age_seconds)} ago`;
+  const ahead = (receipt.catalog_reflected_ms - receipt.reflected_ms) / 1000;
+  const catalog = receipt.age_seconds !== null && ahead >= 0.1 ? `, of the catalogue all until ${duration(Math.max(0, receipt.age_seconds - ahead))} ago` : "";
   const overlay = receipt.overlay_sequence ? ` with overlay ${count(receipt.overlay_sequence)}` : "";
   return [
     element("p", { role: "status" }, `${found.hits.length === 0 ? "No answer" : `${found.hits.length} answers`} for `, foreign(`“${shorten(found.query)}”`), `: ${PATHS[found.path] ?? "a query"}.`),
-    element("p", { class: "quiet" }, `They reflect ${age}; generation ${receipt.generation}${overlay}, trained on the graph of ${date(receipt.snapshot_ms)}.`),
+    element("p", { class: "quiet" }, `They reflect ${age}${catalog}; generation ${receipt.generation}${overlay}, trained on the graph of ${date(receipt.snapshot_ms)}.`),
     receipt.refused_generation ? element("p", { class: "warn" }, `The newer generation ${receipt.refused_generation} was refused.`) : null,
     key(found.hits),
     element("ol", { class: "hits" }, found.hits.map(hit)),

@@ -117,6 +117,7 @@ def _overlay_facts(overlay: "OverlayState | None", receipt: "Receipt | None") ->
         return {}
     return {
         "reflected_age_seconds": receipt.age_seconds,
+        "catalog_age_seconds": receipt.catalog_age_seconds,
         "overlay_segment": overlay.sequence,
         "overlay_items": overlay.num_items,
         "overlay_queries": overlay.num_queries,

@@ -110,6 +110,7 @@ def decode_segment(data: bytes, name: str) -> Segment:
         created_ms=header.created_ms,
         claim=Claim(
             reflected_ms=header.reflected_ms,
+            catalog_reflected_ms=header.catalog_reflected_ms,
             watermark_ms=header.watermark_ms,
             marks={mark.shard: Mark(mark.writer, mark.sequence) for mark in header.marks},
         ),
@@ -275,6 +276,7 @@ def _header_of(segment: Segment) -> manifest_pb.Segment:
             for shard, mark in sorted(claim.marks.items())
         ],
         reflected_ms=claim.reflected_ms,
+        catalog_reflected_ms=claim.catalog_reflected_ms,
         watermark_ms=claim.watermark_ms,
         oldest=_stages_message(segment.oldest),
         newest=_stages_message(segment.newest),

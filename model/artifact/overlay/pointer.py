@@ -43,6 +43,7 @@ def encode_newest(newest: Newest) -> bytes:
         "sequence": newest.sequence,
         "first_sequence": newest.first_sequence,
         "reflected_ms": claim.reflected_ms,
+        "catalog_reflected_ms": claim.catalog_reflected_ms,
         "watermark_ms": claim.watermark_ms,
         "marks": {
             str(shard): {"writer": mark.writer, "sequence": mark.sequence}
@@ -73,6 +74,7 @@ def decode_newest(content: bytes, name: str) -> Newest:
             first_sequence=int(said["first_sequence"]),
             claim=Claim(
                 reflected_ms=int(said["reflected_ms"]),
+                catalog_reflected_ms=int(said.get("catalog_reflected_ms", 0)),
                 watermark_ms=int(said["watermark_ms"]),
                 marks={
                     int(shard): Mark(mark["writer"], int(mark["sequence"]))

@@ -65,15 +65,22 @@ class Claim:
     Attributes:
         reflected_ms: every record that had reached the topics by then, in broker time,
             is in it; UTC epoch milliseconds, 0: not known.
+        catalog_reflected_ms: every state of the catalogue that had is in it; never
+            before `reflected_ms`, and the same where it is not given.
         watermark_ms: event time up to which everything is reflected; 0: no event was.
         marks: by shard, the newest write that is in it.
         reason: why it is behind, one line for people; empty: it is not.
     """
 
     reflected_ms: int = 0
+    catalog_reflected_ms: int = 0
     watermark_ms: int = 0
     marks: Mapping[int, Mark] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        catalog_ms = max(self.catalog_reflected_ms, self.reflected_ms)
+        object.__setattr__(self, "catalog_reflected_ms", catalog_ms)
 
 
 @dataclass(frozen=True, kw_only=True)

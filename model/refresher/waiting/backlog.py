@@ -3,6 +3,8 @@
 States of the catalogue do not wait behind clicks. Of each item the newest that a shard
 stored waits by itself, and whatever makes it gone is taken first: it cannot be
 overtaken by an older state, since none of the item's waits elsewhere.
+
+So there are two answers to how far all was taken in: of the catalogue, and of all.
 """
 
 from collections import Counter, deque
@@ -11,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from model.refresher.waiting.catalog import ItemKey, WaitingStates
+from model.refresher.waiting.reflected import Reach, in_turn
 from stream.events.types import CatalogItem
 from stream.feed.changes import ShardChanges, WriterMark
 
@@ -18,6 +21,9 @@ from stream.feed.changes import ShardChanges, WriterMark
 # clicks wait: a catalogue that is loaded anew does not hold clicks up, nor they it.
 # Twice as many are all.
 _SHARE_OF_CATALOG = 0.5
+# States that go ahead with what is urgent, so that all of the catalogue is claimed:
+# some hundredths of a second. Twice as many hold a deletion up by as much more.
+_FEW_STATES = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +33,16 @@ class Batch:
     Attributes:
         changes: writes, in the order of each shard.
         marks: what has been reached of each shard once all of them are applied.
-        reflected_ms: every record up to then is in the graph with them; 0: not known.
+        reflected: by shard, every record up to then, in broker time, is in the graph
+            with all of its writes, 0: not known; None: neither they nor what the writes
+            say of it counts.
         watermark_ms: event time up to which everything is; 0: not known.
         is_end: whether that was all that the feed had.
     """
 
     changes: Sequence[ShardChanges]
     marks: Mapping[int, WriterMark]
-    reflected_ms: int
+    reflected: Mapping[int, int] | None
     watermark_ms: int
     is_end: bool
 
@@ -48,11 +56,16 @@ class Taken:
         writes: what else writes changed, in the order of each shard.
         done: the last batch of which nothing waits any more; None: there is none that
             is new.
+        reflected_ms: every record up to then, in broker time, is taken in with it; 0:
+            not known.
+        catalog_reflected_ms: every state of the catalogue up to then is.
     """
 
     catalog: Sequence[ShardChanges] = ()
     writes: Sequence[ShardChanges] = ()
     done: Batch | None = None
+    reflected_ms: int = 0
+    catalog_reflected_ms: int = 0
 
     @property
     def changes(self) -> list[ShardChanges]:
@@ -79,7 +92,7 @@ class Backlog:
         self._catalog = WaitingStates()
         self._erasing: Counter[ItemKey] = Counter()
         self._reached: deque[_Numbered] = deque()
-        self._num_added = 0
+        self._reach = Reach()
         self._size = 0
 
     @property
@@ -99,41 +112,42 @@ class Backlog:
         """Let a batch wait; one without a change says only how far the last one goes by
         now.
         """
-        if batch.changes:
-            writes = [self._add_write(each) for each in batch.changes]
+        changes = in_turn(batch.changes)
+        self._reach.tell(changes, batch.reflected)
+        if changes:
+            writes = [self._add_write(each) for each in changes]
             self._size += sum(map(size_of, writes))
-            self._batches.append(_Numbered(replace(batch, changes=writes), self._num_added))
+            self._batches.append(_Numbered(replace(batch, changes=writes), self._reach.added))
             return
         waiting = self._batches or self._reached
-        changes = waiting.pop().batch.changes if waiting else ()
-        waiting.append(_Numbered(replace(batch, changes=changes), self._num_added))
+        before = waiting.pop().batch.changes if waiting else ()
+        waiting.append(_Numbered(replace(batch, changes=before), self._reach.added))
 
     def take_urgent(self, limit: int) -> Taken:
-        """Take out the states that take an item out, all of them, and up to `limit`
-        that list one that is new, whatever waits before them.
+        """Take out the states that take an item out, all of them, up to `limit` that
+        list one that is new, and others while they are few, whatever waits before them.
         """
-        return Taken(catalog=self._catalog.take([*self._catalog.gone, *self._new(limit)]))
+        keys = self._catalog.others(self._catalog.urgent(limit), min(limit, _FEW_STATES))
+        return self._taken(Taken(catalog=self._catalog.take(keys)))
 
     def take(self, limit: int) -> Taken:
         """Take out about `limit` changes, at least one write where any waits: states of
         the catalogue first, those that are urgent before the others.
         """
         room = round(limit * _SHARE_OF_CATALOG) if self._batches else limit
-        keys = dict.fromkeys([*self._catalog.gone, *self._new(room)])
-        for key in self._catalog.states:
-            if len(keys) >= room:
-                break
-            keys.setdefault(key)
+        keys = self._catalog.others(self._catalog.urgent(room), room)
         catalog = self._catalog.take(keys)
         writes = self._take_writes(max(limit - len(keys), 1))
-        return Taken(catalog=catalog, writes=writes, done=self._done())
+        return self._taken(Taken(catalog=catalog, writes=writes, done=self._done()))
 
-    def _new(self, limit: int) -> list[ItemKey]:
-        return [key for key, _ in zip(self._catalog.new, range(limit), strict=False)]
+    def _taken(self, taken: Taken) -> Taken:
+        """Return what is taken, with what is true once it is taken in."""
+        reflected_ms, catalog_reflected_ms = self._reach.by_now(self._catalog.first)
+        return replace(taken, reflected_ms=reflected_ms, catalog_reflected_ms=catalog_reflected_ms)
 
     def _add_write(self, write: ShardChanges) -> ShardChanges:
         """Return a write without those of its states that need not wait for it."""
-        self._num_added += 1
+        self._reach.added += 1
         kept: dict[int, CatalogItem] = {}
         self._erasing.update(ItemKey(write.shard, item) for item in write.gone_items.tolist())
         for item, state in write.catalog.items():
@@ -144,7 +158,9 @@ class Backlog:
                 self._erasing[key] += 1
             else:
                 is_new = item in write.item_names
-                self._catalog.put(key, state, self._num_added, is_new=is_new)
+                self._catalog.put(key, state, self._reach.added, is_new=is_new)
+        if kept:
+            self._reach.holding.append(self._reach.added)
         return replace(write, catalog=kept) if write.catalog else write
 
     def _take_writes(self, limit: int) -> list[ShardChanges]:
@@ -167,6 +183,7 @@ class Backlog:
 
     def _forget(self, taken: Sequence[ShardChanges], size: int) -> None:
         self._size -= size
+        self._reach.taken += len(taken)
         for each in taken:
             for item in (*each.gone_items.tolist(), *each.catalog):
                 key = ItemKey(each.shard, item)

@@ -46,6 +46,19 @@ class WaitingStates:
         """Number of the first write that not all was taken of; None: nothing waits."""
         return next((state.first for state in self.states.values()), None)
 
+    def urgent(self, limit: int) -> dict[ItemKey, None]:
+        """Return what makes an item gone, and up to `limit` that list a new one."""
+        new = (key for key, _ in zip(self.new, range(limit), strict=False))
+        return dict.fromkeys([*self.gone, *new])
+
+    def others(self, keys: dict[ItemKey, None], limit: int) -> dict[ItemKey, None]:
+        """Return these and others, the first that wait, up to `limit` together."""
+        for key in self.states:
+            if len(keys) >= limit:
+                break
+            keys.setdefault(key)
+        return keys
+
     def put(self, key: ItemKey, item: CatalogItem, number: int, *, is_new: bool) -> None:
         """Let a state wait in place of an older one."""
         before = self.states.get(key)

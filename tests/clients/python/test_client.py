@@ -212,7 +212,10 @@ def publish_overlay(artifacts: Artifacts, generation_id: str) -> None:
     publisher = OverlayPublisher(folder, generation_id, DIM, GoneList(folder.gone_path))
     vector = random_units(np.random.default_rng(5), 1, DIM)[0]
     rows = overlay_rows(DIM, items={"new": vector}, queries={"brand new": vector})
-    publisher.publish(rows, Claim(reflected_ms=NOW_MS - 1_500, reason="half of it waits"))
+    claim = Claim(
+        reflected_ms=NOW_MS - 1_500, catalog_reflected_ms=NOW_MS - 250, reason="half of it waits"
+    )
+    publisher.publish(rows, claim)
 
 
 def test_an_overlay_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) -> None:
@@ -230,6 +233,8 @@ def test_an_overlay_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) -
     receipt = answer.receipt
     assert (receipt.overlay_sequence, receipt.reflected_ms) == (1, NOW_MS - 1_500)
     assert receipt.age_seconds == 1.5
+    assert (receipt.catalog_reflected_ms, receipt.catalog_age_seconds) == (NOW_MS - 250, 0.25)
+    assert bare.catalog_age_seconds is None
     assert overlay is not None
     assert (overlay.sequence, overlay.num_items, overlay.num_queries) == (1, 1, 1)
     assert overlay.behind == "half of it waits"

@@ -111,7 +111,9 @@ def test_a_server_tells_of_its_overlay(free_port: Callable[[], int], tmp_path: P
         before = _asked(where)["server"]
         folder = OverlayFolder.of(artifacts.root)
         publisher = OverlayPublisher(folder, generation_id, DIM, GoneList(folder.gone_path))
-        claim = Claim(reflected_ms=now_ms() - 90_000, reason="the store does not answer")
+        then = now_ms() - 90_000
+        reason = "the store does not answer"
+        claim = Claim(reflected_ms=then, catalog_reflected_ms=then + 60_000, reason=reason)
         publisher.publish(overlay_rows(DIM, gone_items=["a", "b"]), claim)
         wait_until(lambda: "gone_items" in _asked(where)["server"].facts, "it")
         after = _asked(where)["server"].facts
@@ -122,6 +124,7 @@ def test_a_server_tells_of_its_overlay(free_port: Callable[[], int], tmp_path: P
     assert (after["overlay_segment"], after["overlay_items"], after["gone_items"]) == (1, 0, 2)
     assert after["overlay_behind"] == "the store does not answer"
     assert after["reflected_age_seconds"] == pytest.approx(90, abs=30)
+    assert after["catalog_age_seconds"] == pytest.approx(30, abs=20)
     assert (after["overlay_refusal"], after["waits_for_overlay"]) == (None, None)
 
 

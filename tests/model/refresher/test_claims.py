@@ -5,6 +5,7 @@ import pytest
 from model.artifact.overlay.segment import Claim, Mark, StageTimes
 from model.refresher.claims import carried, covers, first_claim, stages_of, with_reason
 from protos import manifest_v1_pb2 as manifest_pb
+from server.overlay.coverage import carried as carried_by_servers
 from server.overlay.coverage import covers as covers_for_servers
 from stream.feed.changes import ShardChanges
 
@@ -19,12 +20,26 @@ from stream.feed.changes import ShardChanges
         (Claim(marks={0: Mark("a", 6)}), Claim(reflected_ms=9, marks={0: Mark("a", 5)}), True),
         (Claim(marks={0: Mark("b", 9)}), Claim(marks={0: Mark("a", 5)}), False),
         (Claim(marks={1: Mark("a", 9)}), Claim(marks={0: Mark("a", 5)}), False),
+        (Claim(reflected_ms=20), Claim(reflected_ms=10, catalog_reflected_ms=30), False),
+        (Claim(reflected_ms=30), Claim(reflected_ms=10, catalog_reflected_ms=30), True),
+        (
+            Claim(reflected_ms=10, catalog_reflected_ms=30),
+            Claim(reflected_ms=10, catalog_reflected_ms=20),
+            True,
+        ),
+        (
+            Claim(marks={0: Mark("a", 6)}),
+            Claim(reflected_ms=9, catalog_reflected_ms=10, marks={0: Mark("a", 5)}),
+            False,
+        ),
     ],
 )
 def test_a_claim_covers_another_by_time_or_by_writes(
     new: Claim, old: Claim, is_covered: bool
 ) -> None:
-    """Numbers of two writers cannot be compared."""
+    """Numbers of two writers cannot be compared; and what of the catalogue has gone
+    ahead must be there.
+    """
     assert covers(new, old) is is_covered
 
 
@@ -36,6 +51,8 @@ CLAIMS = [
     Claim(reflected_ms=20, marks={0: Mark("a", 4)}),
     Claim(marks={0: Mark("a", 6)}),
     Claim(marks={0: Mark("b", 9)}),
+    Claim(reflected_ms=10, catalog_reflected_ms=15, marks={0: Mark("a", 5)}),
+    Claim(reflected_ms=12, catalog_reflected_ms=20),
     Claim(reflected_ms=5, marks={0: Mark("a", 7), 1: Mark("c", 1)}),
 ]
 
@@ -57,15 +74,27 @@ def test_a_generation_claims_the_writes_of_its_snapshot() -> None:
 
 def test_what_was_true_of_what_is_covered_stays_true() -> None:
     """Of two claims the later time counts."""
-    new, old = Claim(reflected_ms=5, marks={0: Mark("a", 9)}), Claim(reflected_ms=8)
+    new = Claim(reflected_ms=5, marks={0: Mark("a", 9)})
+    old = Claim(reflected_ms=8, catalog_reflected_ms=9)
 
-    assert carried(new, old) == Claim(reflected_ms=8, marks={0: Mark("a", 9)})
+    for carry in (carried, carried_by_servers):
+        assert carry(new, old) == Claim(
+            reflected_ms=8, catalog_reflected_ms=9, marks={0: Mark("a", 9)}
+        )
 
 
 def test_nothing_that_is_yet_to_come_is_claimed() -> None:
     """By the clock of this machine."""
     assert with_reason(Claim(reflected_ms=50), "late", 40) == Claim(reflected_ms=40, reason="late")
     assert with_reason(Claim(reflected_ms=30), "", 40).reflected_ms == 30
+    ahead = Claim(reflected_ms=30, catalog_reflected_ms=50)
+    assert with_reason(ahead, "", 40) == Claim(reflected_ms=30, catalog_reflected_ms=40)
+
+
+def test_the_catalogue_is_never_behind_all_of_it() -> None:
+    """What is claimed of all is claimed of it, as by whoever knows nothing else."""
+    assert Claim(reflected_ms=30).catalog_reflected_ms == 30
+    assert Claim(reflected_ms=30, catalog_reflected_ms=20).catalog_reflected_ms == 30
 
 
 def test_stages_are_those_of_the_oldest_and_the_newest_write() -> None:

@@ -144,6 +144,32 @@ def test_a_burst_is_taken_in_round_by_round_and_claimed_at_its_end(bench: Bench)
     assert bench.metric("waiting_changes") == 0
 
 
+def test_of_a_burst_is_claimed_what_is_in(bench: Bench) -> None:
+    """Each write says what it makes true: a round that takes in a part of them claims
+    that, and no more.
+    """
+    live = publish(bench)
+    bench.settings = RefreshSettings(max_round_changes=100)
+    refresher = bench.refresher()
+    before = bench.newest(live).claim.reflected_ms
+    for number in range(1, 301):
+        bench.feed.name_query(f"query {number}", reflected_ms=before + number)
+    bench.go(refresher, 1.0)
+
+    claims = [bench.newest(live).claim.reflected_ms]
+    while refresher.step():
+        claims.append(bench.newest(live).claim.reflected_ms)
+
+    assert claims == [before + 100, before + 200]
+    assert bench.newest(live).claim.reflected_ms == bench.feed.reflected_ms
+    has = set[str]()
+    for number in (2, 3, 4):
+        segment = bench.folder.segment(live, number, dim=DIM)
+        has.update(segment.rows.query_texts)
+        claimed = min(segment.claim.reflected_ms - before, 300)
+        assert has == {f"query {each}" for each in range(1, claimed + 1)}
+
+
 def test_a_catalogue_that_is_loaded_and_clicks_do_not_hold_each_other_up(bench: Bench) -> None:
     """Half of a round is for either, and nothing is claimed before both are done."""
     live = publish(bench)
@@ -203,6 +229,7 @@ def test_a_deletion_overtakes_a_burst(bench: Bench) -> None:
     segment = bench.folder.segment(live, 2, dim=DIM)
     assert segment.rows.gone_items == ("x-1",)
     assert segment.claim.reflected_ms == bench.newest(live).claim.reflected_ms == before
+    assert segment.claim.catalog_reflected_ms == bench.feed.reflected_ms
     while refresher.step():
         pass
     assert bench.newest(live).claim.reflected_ms == bench.feed.reflected_ms

@@ -28,7 +28,8 @@ def target(tmp_path: Path) -> Iterator[str]:
     generation_id = artifacts.publish(catalogue)
     folder = OverlayFolder.of(artifacts.root)
     publisher = OverlayPublisher(folder, generation_id, DIM, GoneList(folder.gone_path))
-    publisher.publish(overlay_rows(DIM, gone_items=["x"]), Claim(reflected_ms=REFLECTED_MS))
+    claim = Claim(reflected_ms=REFLECTED_MS, catalog_reflected_ms=REFLECTED_MS + 1_200)
+    publisher.publish(overlay_rows(DIM, gone_items=["x"]), claim)
     with serving(artifacts.root) as serve:
         yield serve().address
 
@@ -41,7 +42,7 @@ def test_the_receipt_of_an_overlay_is_shown(target: str, run: Command) -> None:
     assert len(told.stdout.splitlines()) == 3
     fresh, of = told.stderr.split("\n")[1:3]
     assert fresh.startswith("overlay 1, all that had reached the topics by ")
-    assert fresh.endswith(" is in it (1.5 s ago)")
+    assert fresh.endswith(" is in it (1.5 s ago), all of the catalogue until 0.3 s ago")
     assert re.match(r"generation \S+, all events until \S+ \S+ \(.+ ago\), query known", of)
     assert int(shown["receipt"]["reflected_ms"]) == REFLECTED_MS
     assert shown["receipt"]["age_seconds"] == 1.5

@@ -39,6 +39,7 @@ def segment_of(rows: OverlayRows) -> Segment:
         created_ms=1_790_000_000_000,
         claim=Claim(
             reflected_ms=1_789_999_999_000,
+            catalog_reflected_ms=1_789_999_999_500,
             watermark_ms=1_789_999_998_000,
             marks={0: Mark("aa", 5), 3: Mark("bb", 6)},
         ),

@@ -134,7 +134,13 @@ def test_a_replaced_segment_stays_for_a_grace(folder: OverlayFolder) -> None:
 def test_the_pointer_is_renewed_without_a_segment(folder: OverlayFolder) -> None:
     """Where nothing changes, the overlay still gets fresher."""
     publisher = publisher_of(folder)
-    claim = Claim(reflected_ms=2, watermark_ms=1, marks={0: Mark("aa", 4)}, reason="why")
+    claim = Claim(
+        reflected_ms=2,
+        catalog_reflected_ms=3,
+        watermark_ms=1,
+        marks={0: Mark("aa", 4)},
+        reason="why",
+    )
     segment = publisher.publish(one_item("a"), Claim(reflected_ms=1))
 
     publisher.renew(claim)

@@ -26,7 +26,7 @@ def batch(*changes: ShardChanges, reflected_ms: int = 0) -> Batch:
     """Return what a look brought."""
     marks = {0: WriterMark("w", max((each.sequence for each in changes), default=0))}
     return Batch(
-        changes=changes, marks=marks, reflected_ms=reflected_ms, watermark_ms=0, is_end=True
+        changes=changes, marks=marks, reflected={0: reflected_ms}, watermark_ms=0, is_end=True
     )
 
 
@@ -48,7 +48,7 @@ def states_of(taken: Taken) -> set[str]:
 
 def reached(taken: Taken) -> int | None:
     """Return up to when all was taken; None: no batch is done."""
-    return None if taken.done is None else taken.done.reflected_ms
+    return None if taken.done is None else taken.reflected_ms
 
 
 def test_a_batch_is_done_with_its_last_write() -> None:
@@ -113,7 +113,7 @@ def test_states_of_the_catalogue_are_taken_before_clicks() -> None:
     backlog.add(batch(new, gone, reflected_ms=20))
 
     assert backlog.num_urgent == 3
-    urgent = backlog.take_urgent(10)
+    urgent = backlog.take_urgent(3)
     assert states_of(urgent) == {"gone", "off", "new"}
     assert (backlog.num_urgent, urgent.writes, urgent.done) == (0, (), None)
     first = backlog.take(2)
@@ -155,8 +155,60 @@ def test_what_is_listed_again_is_not_gone() -> None:
     backlog.add(batch(listing(1, item("i", deleted=True)), listing(2, item("i"))))
 
     assert backlog.num_urgent == 0
-    assert states_of(backlog.take_urgent(9)) == set()
     assert states_of(backlog.take(9)) == {"i"}
+
+
+def test_of_the_catalogue_is_claimed_what_went_ahead() -> None:
+    """Though clicks wait before it; with what is urgent other states go, while they are
+    few, so that all of them are claimed.
+    """
+    backlog = Backlog()
+    backlog.add(batch(write(1, edges=90), listing(2, item("renamed")), reflected_ms=10))
+    backlog.add(batch(listing(3, item("x", deleted=True)), write(4, edges=90), reflected_ms=20))
+    prices = [item(f"price-{number}") for number in range(600)]
+    backlog.add(batch(listing(5, *prices, item("y", deleted=True)), reflected_ms=30))
+
+    first, second = (backlog.take_urgent(1000) for _ in range(2))
+    rounds = [backlog.take(100), backlog.take(1000)]
+
+    assert {"x", "y", "renamed"} <= states_of(first)
+    assert (len(states_of(first)), len(states_of(second))) == (500, 103)
+    claims = [(each.reflected_ms, each.catalog_reflected_ms) for each in (first, second, *rounds)]
+    assert claims == [(0, 20), (0, 30), (10, 30), (30, 30)]
+
+
+def test_of_the_catalogue_is_not_claimed_what_waits_behind_an_erasure() -> None:
+    """Until the erasure is taken, with what comes before it."""
+    backlog, key = Backlog(), text_key("i")
+    erasure = ShardChanges(shard=0, sequence=2, gone_items=np.array([key], dtype=np.uint64))
+    backlog.add(batch(write(1, edges=9), erasure, reflected_ms=10))
+    backlog.add(batch(listing(3, item("i"), item("x", deleted=True)), reflected_ms=20))
+
+    ahead = backlog.take_urgent(9)
+    rounds = [backlog.take(1) for _ in range(3)]
+
+    assert states_of(ahead) == {"x"}
+    assert [each.catalog_reflected_ms for each in (ahead, *rounds)] == [10, 10, 10, 20]
+
+
+def test_writes_say_what_they_make_true() -> None:
+    """Where a round takes in a part of what a look brought."""
+    backlog = Backlog()
+    writes = [replace(write(number), reflected_ms=10 * number) for number in range(1, 6)]
+    backlog.add(batch(*writes, reflected_ms=99))
+
+    assert [backlog.take(2).reflected_ms for _ in range(3)] == [20, 40, 99]
+
+
+def test_of_what_a_look_knows_too_little_of_nothing_is_claimed() -> None:
+    """Such as where the changes of a shard are not all known."""
+    backlog = Backlog()
+    found = batch(replace(write(1), reflected_ms=10), reflected_ms=20)
+    backlog.add(replace(found, reflected=None))
+
+    taken = backlog.take(2)
+
+    assert (taken.reflected_ms, taken.catalog_reflected_ms) == (0, 0)
 
 
 def test_a_state_does_not_overtake_the_erasure_of_its_item() -> None:
