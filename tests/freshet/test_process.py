@@ -284,3 +284,10 @@ def test_file_limit_is_raised_as_far_as_it_may_be() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == raised
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_an_error_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    """It may have what a server or a file said."""
+    process.run(failing(CommandError("a\x1b[31mb\x9b31m\u202ec")), [])
+
+    assert capsys.readouterr().err == "freshet: error: a\ufffd[31mb\ufffd31m\ufffdc\n"

@@ -3,13 +3,8 @@
 import json
 import logging
 
-import pytest
-
-from freshet import process
 from freshet.logs.lines import JsonLines, TextLines
 from freshet.logs.printable import printable, printable_json
-from freshet.process import CommandError
-from tests.freshet.test_process import failing
 
 EVIL = "a\x1b[31mb\x9b31m\x7f\nc\u2028d\u202egnp\u2066e\u2069"
 KEPT = "日本語\u3000👩\u200d🔬 שלום مرحبا\u200f e\u0301"
@@ -48,11 +43,3 @@ def test_a_log_line_is_one_line() -> None:
     told = JsonLines().format(record)
     assert printable(told) == told
     assert json.loads(told)["fields"] == {"why": EVIL}
-
-
-def test_an_error_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
-    """It may have what a server or a file said."""
-    process.run(failing(CommandError(EVIL)), [])
-
-    said = capsys.readouterr().err
-    assert said == f"freshet: error: {printable(' '.join(EVIL.split()))}\n"
