@@ -20,6 +20,7 @@ from protos.text import text_key
 from stream.actions import Action
 from stream.changes import lookup
 from stream.changes.erasure.erase import audit_entries, erase
+from stream.clock import now_ms
 from stream.errors import (
     QuarantineFailed,
     QuarantineUnavailable,
@@ -690,8 +691,10 @@ def test_a_source_that_stays_away_as_it_starts(
 def test_whoever_reads_a_write_in_the_feed_reads_its_claim(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the write makes true is said by it, not some time later."""
-    store, told = open_store(), list[tuple[bool, int]]()
+    """What the write makes true is said by it, not some time later; and by its record,
+    to whoever takes in some of what was read.
+    """
+    store, told, claimed = open_store(), list[tuple[bool, int]](), now_ms() - 7000
     store.shard(0)
     feed, write = open_feed(store.root), Shard.write
 
@@ -702,11 +705,12 @@ def test_whoever_reads_a_write_in_the_feed_reads_its_claim(
 
     monkeypatch.setattr(Shard, "write", write_and_read)
     source = ScriptedSource([[line_of(event())]])
-    source.reflected_once_applied = {0: 7000}
+    source.reflected_once_applied = {0: claimed}
     run_scripted(source, store, StreamSettings())
 
-    assert (True, 7000) in told
-    assert all(reflected_ms == (7000 if has_it else 0) for has_it, reflected_ms in told)
+    assert (True, claimed) in told
+    assert all(reflected_ms == (claimed if has_it else 0) for has_it, reflected_ms in told)
+    assert [each.reflected_ms for each in feed.read({}).changes if each.query_names] == [claimed]
 
 
 def test_batch_seconds_run_from_decoding_to_the_write(
