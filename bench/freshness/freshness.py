@@ -41,8 +41,9 @@ def run(argv: Sequence[str]) -> None:
         create_topics(broker.bootstrap, partitions=options.partitions)
         system = System(folder, broker.bootstrap, options.partitions)
         shop = Shop(options.seed, options.items)
-        item_ids = [line["item_id"] for line in shop.catalog()]
-        maker = ProbeMaker(item_ids, count * len(options.phases))
+        titles = [line["title"] for line in shop.catalog()]
+        num_prepared = count * len(options.phases)
+        maker = ProbeMaker(titles, num_prepared, has_lane=bool(options.fresh_every))
         trial = Trial(system, broker.bootstrap, options, maker)
         print_header()
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 
 from bench.freshness.durable import DurableWatch
-from bench.freshness.probes import Probe, Question
+from bench.freshness.probes import Probe, Question, clicked_of
 from bench.freshness.sightings import Answer, Published, Sighting, follow, shows
 from freshet_client import QueryPath, RetrievalClient, RetrieveResult
 from stream.kafka.producer import EventProducer
@@ -107,7 +107,7 @@ class Prober:
         before it is published.
         """
         results = [self._retrieve(each) for each in probe.questions]
-        probe = probe.clicking(results[0].hits[:_FIRST][-1].item_id)
+        probe = probe.clicking(clicked_of([hit.item_id for hit in results[0].hits], _FIRST))
         before = [
             _answer(each, result) for each, result in zip(probe.questions, results, strict=True)
         ]
@@ -147,6 +147,7 @@ class Prober:
 
 
 def _answer(question: Question, result: RetrieveResult) -> Answer:
+    receipt = result.receipt
     scores = {hit.item_id: hit.score for hit in result.hits}
     first = [hit.item_id for hit in result.hits[:_FIRST]]
     return Answer(
@@ -154,5 +155,8 @@ def _answer(question: Question, result: RetrieveResult) -> Answer:
         is_found=question.item_id in first,
         score=scores.get(question.item_id),
         is_encoded=result.path is QueryPath.ENCODED,
-        reflected_ms=result.receipt.reflected_ms,
+        is_fresh=result.path is QueryPath.FRESH,
+        reflected_ms=(
+            receipt.catalog_reflected_ms if question.is_of_catalog else receipt.reflected_ms
+        ),
     )

@@ -34,6 +34,7 @@ _STEP = 92_821
 _USES = 9
 _DOOMED, _NAMES, _OTHER_NAMES = (0, 1), (2, 3), (4, 5)
 _QUERY_USES = {"new": 6, "known": 7, "other": 8}
+_OWN = "probe-"  # what ids of the probes' items begin with
 
 
 class Change(Enum):
@@ -42,6 +43,7 @@ class Change(Enum):
     FOUND = "the item is among the first"
     GONE = "the item is not among the first any more"
     OWN_VECTOR = "the query is no longer answered by its text alone"
+    FRESH_VECTOR = "the query is answered by a vector that is newer than the generation"
     RISEN = "the item's score is higher than before"
 
 
@@ -54,12 +56,15 @@ class Question:
         query: as typed.
         item_id: the item that is looked for; empty: the one that is clicked.
         change: what must be seen.
+        is_of_catalog: whether a state of the catalogue alone brings it about, so that
+            what the answer claims of the catalogue is what counts.
     """
 
     figure: str
     query: str
     item_id: str
     change: Change
+    is_of_catalog: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,7 @@ class Probe:
 
     Attributes:
         events: published together, in this order; a click that names no item falls on
-            the last one of the answer before.
+            one of the answer before (`clicked_of`).
         questions: asked before, and then until all answers show the probe.
         new_item_id: an item that no event named before, to look for in the graph;
             empty: none.
@@ -95,14 +100,21 @@ class Probe:
 class ProbeMaker:
     """Makes probes, and what of them belongs to the history.
 
+    A known query is known by a click on an item of its own: one that shoppers click
+    would move it, and it would be fresh without the probe's click. It is called as one
+    of the shop's, so that other probes, whose words are made up, do not find it.
+
     Args:
-        item_ids: items of the shop, for the clicks that made known queries known.
+        titles: of the shop.
         num_prepared: how many probes of each kind the history is prepared for.
+        has_lane: whether there is a fresh lane; without it, a known query is seen by
+            its item's score, once another generation has learned the click.
     """
 
-    def __init__(self, item_ids: Sequence[str], num_prepared: int) -> None:
-        self._item_ids = item_ids
+    def __init__(self, titles: Sequence[str], num_prepared: int, *, has_lane: bool) -> None:
+        self._titles = titles
         self._num_prepared = num_prepared
+        self._known_change = Change.FRESH_VECTOR if has_lane else Change.RISEN
 
     def history(self, now_ms: int) -> tuple[list[dict[str, str]], list[dict[str, object]]]:
         """Return the lines of the catalogue and of the events that probes need to find
@@ -110,6 +122,10 @@ class ProbeMaker:
         """
         numbers = range(self._num_prepared)
         items = [{"item_id": _doomed_id(number), "title": _title(number)} for number in numbers]
+        items += [
+            {"item_id": _kept_id(number), "title": self._titles[number % len(self._titles)]}
+            for number in numbers
+        ]
         events: list[dict[str, object]] = [
             {
                 "ts_ms": now_ms,
@@ -117,7 +133,7 @@ class ProbeMaker:
                 "session_id": f"before-{number}",
                 "user_id": f"before-{number}",
                 "query": _query("known", number),
-                "item_id": self._item_ids[number * _STEP % len(self._item_ids)],
+                "item_id": _kept_id(number),
             }
             for number in numbers
         ]
@@ -130,7 +146,7 @@ class ProbeMaker:
         if kind == "new_query":
             return _click(NEW_QUERY, _query("new", number), Change.OWN_VECTOR, now_ms)
         if kind == "known_query":
-            return _click(KNOWN_QUERY, _query("known", number), Change.RISEN, now_ms)
+            return _click(KNOWN_QUERY, _query("known", number), self._known_change, now_ms)
         if kind == "gone_item":
             return _gone_item(number, now_ms)
         return _new_item(number, now_ms, by_name=kind == "new_item")
@@ -155,7 +171,7 @@ def _new_item(number: int, now_ms: int, *, by_name: bool) -> Probe:
     """
     uses, kind = (_NAMES, "wanted") if by_name else (_OTHER_NAMES, "other")
     name, series = (_word(use, number) for use in uses)
-    item_id = f"probe-{kind}-{number}"
+    item_id = f"{_OWN}{kind}-{number}"
     query = f"{name} {series} {number}" if by_name else _query(kind, number)
     item = CatalogItem(item_id=item_id, title=f"{name} {series} novelty", ts_ms=now_ms)
     click = Interaction(
@@ -171,9 +187,14 @@ def _new_item(number: int, now_ms: int, *, by_name: bool) -> Probe:
         query=query,
         item_id=item_id,
         change=Change.FOUND,
+        is_of_catalog=by_name,
     )
     by_title = Question(
-        figure=NEW_ITEM_BY_TITLE, query=item.title, item_id=item_id, change=Change.FOUND
+        figure=NEW_ITEM_BY_TITLE,
+        query=item.title,
+        item_id=item_id,
+        change=Change.FOUND,
+        is_of_catalog=True,
     )
     questions = [by_title, by_query] if by_name else [by_query]
     return Probe(events=[item, click], questions=questions, new_item_id=item_id)
@@ -192,9 +213,23 @@ def _gone_item(number: int, now_ms: int) -> Probe:
         ts_ms=now_ms,
     )
     question = Question(
-        figure=GONE_ITEM, query=_title(number), item_id=item.item_id, change=Change.GONE
+        figure=GONE_ITEM,
+        query=_title(number),
+        item_id=item.item_id,
+        change=Change.GONE,
+        is_of_catalog=True,
     )
     return Probe(events=[item], questions=[question])
+
+
+def clicked_of(item_ids: Sequence[str], first: int) -> str:
+    """Return what a click falls on in an answer: of the first so many items the last
+    that shoppers have, else the next one, since a click on another probe's item would
+    change that one's answer; where there is none, the last of the first.
+    """
+    places = [*range(min(first, len(item_ids)) - 1, -1, -1), *range(first, len(item_ids))]
+    found: list[str] = [item_ids[place] for place in places]
+    return next((each for each in found if not each.startswith(_OWN)), found[0])
 
 
 def interleaved(
@@ -218,7 +253,11 @@ def interleaved(
 
 
 def _doomed_id(number: int) -> str:
-    return f"probe-doomed-{number}"
+    return f"{_OWN}doomed-{number}"
+
+
+def _kept_id(number: int) -> str:
+    return f"{_OWN}kept-{number}"
 
 
 def _title(number: int) -> str:

@@ -71,8 +71,6 @@ def latency_figures(
 def claim_figures(phase: str, sightings: Sequence[Sighting]) -> Iterator[Figure]:
     """Yield by how much answers were wrong about their own freshness, of all probes and
     of clicks alone, and how many claimed what they did not show.
-
-    What is new or gone may be shown before it is claimed; clicks are not.
     """
     if all(each.claim_error_seconds is None for each in sightings):
         return

@@ -28,14 +28,16 @@ class Answer:
         is_found: the item that was looked for is among the first.
         score: its score; None: it is not in the answer at all.
         is_encoded: the query was answered by its text alone.
-        reflected_ms: the time up to which, it says, every record is in it; 0: it does
-            not say.
+        is_fresh: it was answered by a vector of the overlay.
+        reflected_ms: the time up to which, it says, every record is in it, or every
+            state of the catalogue where that is what was asked for; 0: it does not say.
     """
 
     at: float
     is_found: bool
     score: float | None = None
     is_encoded: bool = False
+    is_fresh: bool = False
     reflected_ms: int = 0
 
 
@@ -117,6 +119,8 @@ def shows(change: Change, before: Answer | None, answer: Answer) -> bool:
             return not answer.is_found
         case Change.OWN_VECTOR:
             return not answer.is_encoded
+        case Change.FRESH_VECTOR:
+            return answer.is_fresh
         case Change.RISEN:
             least = _least_score(before)
             return least is not None and answer.score is not None and answer.score > least

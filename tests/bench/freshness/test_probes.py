@@ -10,15 +10,16 @@ from bench.freshness.probes import (
     NEW_ITEM_BY_QUERY,
     NEW_ITEM_BY_TITLE,
     NEW_QUERY,
+    Change,
     Probe,
     ProbeMaker,
+    clicked_of,
     interleaved,
 )
 from stream.events.types import CatalogItem, Interaction
 
 _PLAIN = {"new", "known", "other"}
-_ITEMS = [f"p{number}" for number in range(40)]
-_MAKER = ProbeMaker(_ITEMS, num_prepared=200)
+_MAKER = ProbeMaker(["blue mug", "red mug"], num_prepared=200, has_lane=True)
 
 
 def _probe(kind: str, number: int) -> Probe:
@@ -44,14 +45,16 @@ def test_no_two_probes_share_a_query_or_a_session() -> None:
 
 
 def test_the_history_has_what_probes_need() -> None:
-    """A known query was clicked before; a product that goes was listed."""
+    """A known query was clicked before, on a product that no shopper has; a product
+    that goes was listed.
+    """
     items, events = _MAKER.history(now_ms=3)
-    clicked = {event["query"] for event in events}
+    clicked = {event["query"]: event["item_id"] for event in events}
     listed = {item["item_id"]: item["title"] for item in items}
 
     for number in range(200):
         (known,) = _probe("known_query", number).questions
-        assert known.query in clicked
+        assert clicked[known.query] in listed
         (gone,) = _probe("gone_item", number).questions
         assert listed[gone.item_id] == gone.query
         assert _probe("new_query", number).questions[0].query not in clicked
@@ -76,6 +79,38 @@ def test_each_kind_publishes_what_its_questions_ask_for() -> None:
         [GONE_ITEM],
         [NEW_ITEM_BY_OTHER_WORDS],
     ]
+
+
+def test_a_click_falls_on_what_no_other_probe_is_about() -> None:
+    """The last item of the shop among the first, else the next one."""
+    kept, gone = _MAKER.history(now_ms=3)[0][-1]["item_id"], _probe("gone_item", 3).questions[0]
+    others = [kept, gone.item_id, _probe("new_item", 3).new_item_id]
+
+    assert clicked_of(["p1", "p2", *others, "p3"], 5) == "p2"
+    assert clicked_of([*others, "p3", "p4"], 3) == "p3"
+    assert clicked_of(others, 2) == gone.item_id
+    assert clicked_of(["p1", "p2"], 5) == "p2"
+
+
+def test_what_the_catalogue_alone_brings_about_is_held_against_it() -> None:
+    """A click is held against what is claimed of all."""
+    probes = {kind: _probe(kind, 3) for kind in KINDS}
+
+    assert {kind: [each.is_of_catalog for each in probes[kind].questions] for kind in KINDS} == {
+        "new_query": [False],
+        "known_query": [False],
+        "new_item": [True, True],
+        "gone_item": [True],
+        "other_words": [False],
+    }
+
+
+def test_a_known_query_is_seen_by_the_lane_where_there_is_one() -> None:
+    """Else only another generation changes its answer."""
+    without = ProbeMaker(["blue mug"], num_prepared=2, has_lane=False)
+
+    assert _probe("known_query", 1).questions[0].change is Change.FRESH_VECTOR
+    assert without.probe("known_query", 1, now_ms=5).questions[0].change is Change.RISEN
 
 
 def test_products_are_deleted_and_become_unavailable_in_turn() -> None:

@@ -56,6 +56,12 @@ def test_a_probe_is_seen_by_the_first_answer_that_shows_it() -> None:
         (Change.RISEN, answer(0, score=0.5), answer(1, score=0.50001), answer(1, score=0.51)),
         (Change.RISEN, answer(0, score=0.5), answer(1), answer(1, score=0.6)),
         (Change.OWN_VECTOR, answer(0), answer(1, score=0.9), Answer(at=1.0, is_found=False)),
+        (
+            Change.FRESH_VECTOR,
+            Answer(at=0.0, is_found=True, score=0.5),
+            Answer(at=1.0, is_found=True, score=0.6),
+            Answer(at=1.0, is_found=True, score=0.5, is_fresh=True),
+        ),
     ],
 )
 def test_an_answer_shows_a_probe(
