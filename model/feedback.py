@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model.sums import add_products
 from stream.dtypes import Float32s, Float64s, Int64s
 
 
@@ -16,11 +17,13 @@ class NewClicks(NamedTuple):
     Attributes:
         place: ``int64 [n]``, which of the queries each is of.
         sessions: ``int64 [n]``, how many sessions, at least one.
-        items: ``float32 [n, dim]``, the vectors of the items.
+        item: ``int64 [n]``, which of the items.
+        items: ``float32 [num_items, dim]``, their vectors.
     """
 
     place: Int64s
     sessions: Int64s
+    item: Int64s
     items: Float32s
 
 
@@ -98,14 +101,11 @@ def _pulls(clicks: NewClicks, num_queries: int, dim: int) -> tuple[Float32s, Flo
     ``float64 [num_queries]``, ``ln(1 + clicks)``; zeros where there is none.
     """
     weight = np.log1p(clicks.sessions.astype(np.float64))
-    share = np.bincount(clicks.place, weight, minlength=num_queries)
+    whole = np.bincount(clicks.place, weight, minlength=num_queries)
     strength = np.log1p(np.bincount(clicks.place, clicks.sessions, minlength=num_queries))
-    order = np.argsort(clicks.place, kind="stable")
-    queries, firsts = np.unique(clicks.place[order], return_index=True)
     mean = np.zeros((num_queries, dim), dtype=np.float32)
-    if len(queries):
-        sums = np.add.reduceat(weight[order, None] * clicks.items[order], firsts, axis=0)
-        mean[queries] = sums / share[queries, None]
+    # By shares, not by weights and then divided: no product of a click is kept.
+    add_products(mean, clicks.place, weight / whole[clicks.place], clicks.items, clicks.item)
     return mean, strength
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from model.fresh.active.graph import ActiveGraph
 from model.fresh.active.origin import Origin
-from model.fresh.active.sums import add_products
+from model.sums import add_products
 from stream.dtypes import Float32s, Int64s
 
 # Neighbours of a node, and clicks of all of them, above which it is not audited: a few

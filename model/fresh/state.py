@@ -12,7 +12,6 @@ from model.feedback import NewClicks, Reach, fed_back
 from model.fresh.active.graph import ActiveGraph
 from model.fresh.active.hyperedges import SessionMembers
 from model.fresh.active.origin import Origin
-from model.fresh.active.sums import norms
 from model.fresh.audit import worst_cosine
 from model.fresh.changes import MergedChanges, merged
 from model.fresh.directory import Directory, Keys
@@ -21,6 +20,7 @@ from model.fresh.network import FrozenNetwork
 from model.fresh.published import PublishedVectors
 from model.fresh.result import RoundResult
 from model.fresh.session_walk import WalkDirections
+from model.sums import norms
 from protos.attributes import askable
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 from stream.events.types import CatalogItem
@@ -460,10 +460,10 @@ class FreshState:
         own = self._extended(queries, is_item=False)
         clicked = feedback.clicked(queries)
         slots, which = np.unique(clicked.item, return_inverse=True)
-        items = self._extended(slots, is_item=True)[which]
+        items = self._extended(slots, is_item=True)
         # An item whose vector is not finite has never had one, and moves nothing.
-        moves = items.any(axis=1)
-        clicks = NewClicks(clicked.place[moves], clicked.sessions[moves], items[moves])
+        moves = np.any(items, axis=1)[which]
+        clicks = NewClicks(clicked.place[moves], clicked.sessions[moves], which[moves], items)
         reach = (
             Reach(feedback.cosine, feedback.boldness(queries, clicked)) if feedback.cosine else None
         )

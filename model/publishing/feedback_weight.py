@@ -122,7 +122,7 @@ def click_ranks(
         weights: each of these is tried.
     """
     ranks = np.zeros((len(weights), len(clicks)), dtype=np.float64)
-    before = NewClicks(clicks.place, clicks.sessions, items[clicks.before])
+    before = NewClicks(clicks.place, clicks.sessions, clicks.before, items)
     pull = pulls(before, len(clicks), items.shape[1])
     size = max(1, _BLOCK_SCORES // max(1, len(items)))
     for start in range(0, len(clicks), size):

@@ -29,7 +29,7 @@ from stream.feed.changes import ShardChanges, WriterMark
 
 logger = logging.getLogger(__name__)
 
-# Rounds' worth of changes that may wait, in memory: some 20 MB with the usual bound of
+# Rounds' worth of changes that may wait, in memory: some 60 MB with the usual bound of
 # one. What is behind them in the feed is not seen, deletions included, so few would
 # be too few; twice as many take twice the memory.
 _MOST_ROUNDS_WAITING = 50

@@ -16,7 +16,9 @@ def rows(count: int, seed: int = 0) -> Float32s:
 def clicks(*columns: tuple[int, int], seed: int = 1) -> NewClicks:
     """Return clicks of (query, sessions), each on an item of its own."""
     place, sessions = zip(*columns, strict=True)
-    return NewClicks(np.array(place), np.array(sessions), rows(len(columns), seed))
+    return NewClicks(
+        np.array(place), np.array(sessions), np.arange(len(columns)), rows(len(columns), seed)
+    )
 
 
 def test_a_query_goes_towards_what_was_clicked_for_it() -> None:
@@ -45,6 +47,19 @@ def test_it_is_the_formula() -> None:
     )
 
 
+def test_queries_share_an_item() -> None:
+    """As if each of their clicks had a vector of its own."""
+    queries, items = rows(3), rows(2, seed=1)
+    place, sessions = np.array([2, 0, 2, 1]), np.array([1, 2, 3, 4])
+    item = np.array([1, 0, 0, 1])
+
+    shared = fed_back(queries, NewClicks(place, sessions, item, items), 0.4)
+    own = fed_back(queries, NewClicks(place, sessions, np.arange(4), items[item]), 0.4)
+
+    assert np.array_equal(shared.vectors, own.vectors)
+    assert np.array_equal(shared.shifts, own.shifts)
+
+
 @pytest.mark.parametrize("weight", [0.1, 0.4])
 @pytest.mark.parametrize("seed", range(5))
 def test_shifts_say_how_far_an_item_moves_its_query_at_most(seed: int, weight: float) -> None:
@@ -67,7 +82,7 @@ def test_shifts_say_how_far_an_item_moves_its_query_at_most(seed: int, weight: f
 @pytest.mark.parametrize("weight", [0.0, 0.4])
 def test_no_click_moves_nothing(weight: float) -> None:
     """Nor does a click that is worth nothing."""
-    queries, nothing = rows(2), NewClicks(*(np.zeros(0, np.int64),) * 2, rows(0))
+    queries, nothing = rows(2), NewClicks(*(np.zeros(0, np.int64),) * 3, rows(0))
 
     assert np.array_equal(fed_back(queries, nothing, weight).vectors, queries)
     assert fed_back(queries, clicks((0, 3)), 0.0).vectors == pytest.approx(queries, abs=1e-6)
@@ -76,7 +91,7 @@ def test_no_click_moves_nothing(weight: float) -> None:
 def test_a_query_opposite_to_its_items_stays() -> None:
     """There is nowhere to go; and what is not finite stays so, to be found."""
     query = rows(1)
-    opposite = NewClicks(np.array([0]), np.array([1]), -query)
+    opposite = NewClicks(np.array([0]), np.array([1]), np.array([0]), -query)
 
     assert np.array_equal(fed_back(query, opposite, 1 / float(np.log1p(1))).vectors, query)
     assert np.isnan(fed_back(np.full_like(query, np.nan), opposite, 0.4).vectors).all()
@@ -87,11 +102,11 @@ def test_a_query_comes_as_near_as_it_is_asked_to(cosine: float) -> None:
     """And no nearer, unless its clicks are worth more; one that is near stays."""
     queries = rows(3)
     items = np.stack([-queries[0] + 0.8 * queries[1], queries[1], queries[2]])
-    given = NewClicks(np.arange(3), np.ones(3, dtype=np.int64), unit_rows(items))
+    given = NewClicks(np.arange(3), np.ones(3, dtype=np.int64), np.arange(3), unit_rows(items))
     asked = Reach(cosine, np.array([5.0, 5.0, 0.0]))
 
     moved = fed_back(queries, given, 0.0, asked).vectors
-    often = fed_back(queries, NewClicks(*given[:2], given.items), 9.0, asked).vectors
+    often = fed_back(queries, given, 9.0, asked).vectors
 
     assert moved[0] @ given.items[0] == pytest.approx(cosine, abs=1e-5)
     assert np.array_equal(moved[2], queries[2])

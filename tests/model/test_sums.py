@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import model.fresh.active.sums
-from model.fresh.active.sums import (
+import model.sums
+from model.sums import (
     add_numbers,
     add_products,
     summed_products,
@@ -18,9 +18,9 @@ def test_every_product_is_added_once(
     monkeypatch: pytest.MonkeyPatch, block: int, is_native: bool
 ) -> None:
     """Whatever the size of a block, in NumPy and in C."""
-    assert model.fresh.active.sums.IS_NATIVE
-    monkeypatch.setattr(model.fresh.active.sums, "IS_NATIVE", is_native)
-    monkeypatch.setattr(model.fresh.active.sums, "_BLOCK_ROWS", block)
+    assert model.sums.IS_NATIVE
+    monkeypatch.setattr(model.sums, "IS_NATIVE", is_native)
+    monkeypatch.setattr(model.sums, "_BLOCK_ROWS", block)
     random = np.random.default_rng(block)
     target = random.normal(size=(6, 3)).astype(np.float32)
     source = random.normal(size=(5, 3)).astype(np.float32)

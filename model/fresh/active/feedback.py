@@ -6,7 +6,7 @@ import numpy as np
 
 from model.fresh.active.links import Links
 from model.fresh.active.nodes import Nodes
-from model.fresh.active.sums import add_numbers
+from model.sums import add_numbers
 from stream.dtypes import Float32s, Float64s, Int64s
 
 

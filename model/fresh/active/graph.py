@@ -13,10 +13,10 @@ from model.fresh.active.hyperedges import Hyperedges, SessionMembers
 from model.fresh.active.links import Links, pair_codes
 from model.fresh.active.nodes import ActiveRows, Nodes
 from model.fresh.active.origin import Clicks, Origin
-from model.fresh.active.sums import add_numbers, add_products, norms, summed_products
 from model.fresh.active.waiting import Sender, Waiting
 from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
+from model.sums import add_numbers, add_products, norms, summed_products
 from stream.dtypes import Bools, Float32s, Int64s
 
 # The least relative change of a message that is passed on; float16 rounds off half as

@@ -10,7 +10,7 @@ import numpy as np
 from model.fresh.active.nodes import ActiveRows, Nodes
 from model.fresh.active.origin import Origin
 from model.fresh.active.runs import GrowingColumn, MultiMap, spans
-from model.fresh.active.sums import (
+from model.sums import (
     add_numbers,
     add_products,
     norms,

@@ -136,7 +136,7 @@ def test_ranks_are_those_of_the_moved_vector(arrays: GraphArrays) -> None:
     queries, items = rows(arrays.num_queries), rows(arrays.num_items)
     is_shown = rng.random(arrays.num_items) < 0.8
     clicks = repeat_clicks(arrays, 0, is_shown, most=50)
-    before = NewClicks(clicks.place, clicks.sessions, items[clicks.before])
+    before = NewClicks(clicks.place, clicks.sessions, clicks.before, items)
 
     ranks = click_ranks(clicks, queries, items, is_shown, [0.0, 0.7])
 
