@@ -42,7 +42,6 @@
 
 import errno
 import os
-import re
 import resource
 from collections.abc import Mapping
 from contextlib import suppress
@@ -346,9 +345,6 @@ _REFUSALS: Mapping[int, str] = {
 one is in what RocksDB says.
 """
 
-# How NumPy says that an array went into its file in part, without an error number.
-_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
-
 
 def described(error: BaseException) -> str:
     """Return an error as one line: of one of the operating system the file, what the
@@ -374,8 +370,6 @@ def refusal(error: BaseException) -> str | None:
     if number not in _REFUSALS:
         text = str(error)
         number = next((each for each in _REFUSALS if os.strerror(each) in text), None)
-    if number is None and isinstance(error, OSError) and _CUT_SHORT.search(text):
-        return "the disk or its quota is full, or files may not be larger (ulimit -f); free space"
     if number is None:
         behind = error.__cause__
         return None if behind is None else refusal(behind)

@@ -7,6 +7,7 @@ import numpy as np
 from google.protobuf import json_format
 from numpy.typing import NDArray
 
+from model.artifact.arrays.array_file import write_array
 from model.artifact.attributes.table import ATTRIBUTES_PREFIX, STRINGS, AttributeTable
 from model.artifact.files import PATHS_PREFIX
 from model.artifact.fresh_arrays import FRESH_PREFIX, FreshArrays
@@ -27,7 +28,8 @@ class GenerationWriter:
 
     def add_array(self, name: str, array: NDArray[np.generic]) -> None:
         """Write an array as ``<name>.npy`` (C order, never pickled)."""
-        np.save(self.folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+        with (self.folder / f"{name}.npy").open("wb") as out:
+            write_array(out, np.ascontiguousarray(array))
 
     def add_attributes(self, table: AttributeTable) -> None:
         """Write what filters may ask of the items as ``attributes.<name>``."""

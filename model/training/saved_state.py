@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.arrays.array_file import write_array
 from model.artifact.provenance import code_version
 from model.ranking import Quality
 from model.settings import ModelSettings
@@ -198,7 +199,8 @@ def _write(folder: Path, state: TrainingState) -> None:
     }
     sha256 = {}
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        with (folder / f"{name}.npy").open("wb") as out:
+            write_array(out, array)
         sha256[name] = sha256_of(folder / f"{name}.npy")
     body = {
         "format_version": _FORMAT_VERSION,

@@ -13,10 +13,25 @@ from numpy.typing import NDArray
 from model.artifact.arrays.header import read_header
 from model.artifact.arrays.load import map_array
 from model.errors import ArtifactError, GenerationCorrupt
-from stream.errors import refusal
+from stream.errors import described, refusal
 
 # Bytes. NumPy pads its headers to it: a cache line. Twice as much gains nothing.
 _ALIGNMENT = 64
+
+
+def write_array(out: BinaryIO, array: NDArray[Any]) -> None:
+    """Write an array byte for byte as ``np.save`` does, never pickled.
+
+    NumPy hands a file to C, which keeps the last 4 kB to itself and says nothing where
+    a full disk does not take them: the file is cut short, and its manifest is of that.
+
+    Raises:
+        OSError: it cannot be written; closing the file may raise it, too.
+    """
+    whole = np.asarray(array, order="C")
+    header = np.lib.format.header_data_from_array_1_0(whole)
+    np.lib.format.write_array_header_1_0(out, header)
+    out.write(whole.reshape(-1).view(np.uint8).data)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -28,10 +43,10 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     try:
         with path.open("wb") as out:
             for array in arrays.values():
-                np.save(out, np.ascontiguousarray(array), allow_pickle=False)
+                write_array(out, array)
                 out.write(bytes(-out.tell() % _ALIGNMENT))
     except OSError as error:
-        raise ArtifactError(f"the index {path} cannot be written: {error}") from error
+        raise ArtifactError(f"the index {path} cannot be written: {described(error)}") from error
 
 
 def map_arrays(path: Path, wanted: Mapping[str, tuple[Any, int]]) -> dict[str, NDArray[Any]]:

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from model.artifact.arrays.array_file import write_array
 from model.artifact.arrays.load import load_array
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
@@ -15,7 +16,7 @@ from model.artifact.index.indexed import IndexedVectors
 from model.artifact.index.scan import NOTHING, ScannedVectors
 from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
-from stream.errors import refusal
+from stream.errors import described, refusal
 
 _HEADER_BYTES = 128  # of a .npy file
 # Seconds a byte to write: a disk of 100 MB/s. Half as fast takes twice the time, which
@@ -33,9 +34,11 @@ class ExactEngine:
         """See `Engine`; the file is ``float32 [n, dim]`` in NumPy's format."""
         try:
             with path.open("wb") as out:
-                np.save(out, np.ascontiguousarray(vectors, dtype=np.float32), allow_pickle=False)
+                write_array(out, np.ascontiguousarray(vectors, dtype=np.float32))
         except OSError as error:
-            raise ArtifactError(f"the index {path} cannot be written: {error}") from error
+            raise ArtifactError(
+                f"the index {path} cannot be written: {described(error)}"
+            ) from error
 
     def open(self, path: Path, indexed: IndexedVectors, search_k: int) -> "ExactVectors":  # noqa: ARG002  # it looks at all
         """See `Engine`."""
