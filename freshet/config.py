@@ -27,7 +27,7 @@ from model.refresh_settings import RefreshSettings
 from model.settings import ModelSettings
 from server.errors import ServerError
 from server.settings import ServerSettings
-from stream.errors import StreamError
+from stream.errors import StreamError, described
 from stream.settings import StreamSettings
 
 SETTINGS = {
@@ -234,13 +234,16 @@ def _default_of(field: dataclasses.Field[object]) -> object:
 
 def _read_document(path: Path) -> dict[str, dict[str, object]]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows put a byte order mark before UTF-8.
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: there is no such file; give another with --config or {FILE_VARIABLE}"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigError(described(error)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     for name, value in document.items():

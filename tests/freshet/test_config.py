@@ -213,3 +213,17 @@ def test_what_is_no_duration(text: str) -> None:
     """Anything else is refused."""
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
+
+
+def test_a_file_of_an_editor_on_windows_is_read(tmp_path: Path) -> None:
+    """With a byte order mark; in UTF-16 it is told how to save it."""
+    file = tmp_path / "freshet.toml"
+    file.write_bytes(b"\xef\xbb\xbf[stream]\r\nnum_shards = 3\r\n")
+    assert load_config(file, {}).stream().num_shards == 3
+
+    file.write_bytes("[stream]\n".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"freshet\.toml is not UTF-8.*save it as UTF-8"):
+        load_config(file, {})
+
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load_config(tmp_path, {})
