@@ -52,8 +52,8 @@ def find_topics(
     if larger:
         raise SourceMismatch(
             f"{first} has {counts[first]} partitions, fewer than {_listed(larger)}, and nobody "
-            f"would read the others: give it as many (kafka-topics.sh --alter --topic {first} "
-            f"--partitions {max(larger.values())})"
+            f"would read the others: give it as many (kafka-topics.sh --bootstrap-server "
+            f"{bootstrap} --alter --topic {first} --partitions {max(larger.values())})"
         )
     if len(set(counts.values())) > 1:
         logger.warning(

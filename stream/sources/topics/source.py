@@ -246,8 +246,8 @@ class KafkaSource:
                 f"the topics have {self.num_partitions} partitions, but store {store.root} has "
                 f"{store.num_shards} shards, and {', '.join(orphans)} would hear of no erasure: "
                 f"give {', '.join(self._topics)} {store.num_shards} partitions "
-                f"(kafka-topics.sh --alter --topic T --partitions {store.num_shards}), or read "
-                "them into a new store"
+                f"(kafka-topics.sh --bootstrap-server {self._bootstrap} --alter --topic T "
+                f"--partitions {store.num_shards}), or read them into a new store"
             )
 
     def _follow_group(self) -> bool:
