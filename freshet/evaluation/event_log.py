@@ -11,11 +11,14 @@ import click
 
 from freshet.process import EXIT_INTERRUPTED, CommandError, stop_event
 from freshet.stores.ingestion import apply_source
+from freshet.terminal.output import printable
 from model.errors import TrainingCancelled
 from model.evaluation.cancellation import refuse_if_cancelled
+from stream.quarantine.rejections import QuarantineTally
 from stream.reading.reader import GraphReader, open_graph
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
+from stream.sources.verdict import judge_files
 from stream.store.store import Store
 
 
@@ -65,11 +68,26 @@ def open_log(log: EventLog, settings: StreamSettings, stop: Event) -> Iterator[G
             yield graph
 
 
+def _judge(source: FileSource, tally: QuarantineTally, stop: Event) -> None:
+    """Check that the files are logs.
+
+    Raises:
+        CommandError: nothing in one of them can be used.
+    """
+    unusable = "" if stop.is_set() else judge_files(source.files_read, tally).unusable
+    if unusable:
+        raise CommandError(
+            f"{printable(unusable)}; `freshet try-events FILE` gives each line's reason"
+        )
+
+
 def _build(log: EventLog, root: Path, settings: StreamSettings, stop: Event) -> None:
     paths = [str(path) for path in log.events]
     source = FileSource(paths, settings, catalog_paths=[str(path) for path in log.items])
     with Store.create_or_open(root, replace(settings, feed_bytes=0)) as store:
-        totals = apply_source(source, store, settings, stop)
+        totals = apply_source(
+            source, store, settings, stop, judge=lambda tally: _judge(source, tally, stop)
+        )
     refuse_if_cancelled(stop.is_set)
     if totals.quarantined:
         click.echo(

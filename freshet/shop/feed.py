@@ -113,7 +113,10 @@ def to_files(plan: SimulationPlan, folder: Path) -> Written:
         CommandError: the files exist already and would be replaced.
         OSError: they cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise CommandError(f"{folder} is a file; give a folder with --out") from None
     if plan.rate is not None:
         return _append(plan, folder)
     for name in FILE_NAMES:

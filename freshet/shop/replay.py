@@ -3,8 +3,9 @@
 import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from threading import Event as StopEvent
 from typing import Any
@@ -36,6 +37,11 @@ AS_FAST_AS_POSSIBLE = 0.0  # a speed: no pauses
 _LINES_AT_ONCE = 500
 """Lines of one read of a file, some 70 kB. Each file of a replay holds as many: twice
 as many take twice the memory.
+"""
+
+_LOOKED_AT = 50
+"""Lines of a file that are decoded before any is published: one that can be used among
+them says that it is a log. Twice as many take twice the moment.
 """
 
 _PROGRESS_EVERY_SECONDS = 0.2
@@ -113,12 +119,17 @@ def replay(
         stop: set it to end early; what was published stays published.
 
     Raises:
-        SourceUnreadable: a file is missing, damaged or cut short.
+        SourceUnreadable: a file is missing, damaged or cut short, or nothing that it
+            begins with can be used; nothing was published.
         PublishFailed: the broker does not answer or does not take an event.
     """
     decoder = Decoder(settings)
-    item_files = [_File(path, JSON_ITEM, settings) for path in _named_files(plan.items)]
-    event_files = [_File(path, "", settings) for path in _named_files(plan.events)]
+    item_paths, event_paths = _named_files(plan.items), _named_files(plan.events)
+    for paths, content_type in ((item_paths, JSON_ITEM), (event_paths, "")):
+        for path in paths:
+            _check_usable(path, content_type, decoder, settings)
+    item_files = [_File(path, JSON_ITEM, settings) for path in item_paths]
+    event_files = [_File(path, "", settings) for path in event_paths]
     stop = stop or StopEvent()
     producer = EventProducer(
         bootstrap, settings, encoding=plan.encoding, batch_size=plan.batch_size
@@ -305,7 +316,7 @@ class _File:
         What has none has that of the line before.
         """
         ts_ms = 0
-        for record in self._records():
+        for record in self.records():
             for found in _found(decoder, record):
                 out = self._dated(found)
                 ts_ms = out.ts_ms if isinstance(out, Interaction | SearchRecord) else ts_ms
@@ -322,7 +333,8 @@ class _File:
             return out
         return replace(out, ts_ms=self._written_ms)
 
-    def _records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
+        """Yield the lines as records."""
         while lines := self._reader.read(_LINES_AT_ONCE, final=True):
             for line in lines:
                 yield Record(
@@ -333,6 +345,32 @@ class _File:
                     key=None,
                     value=line.content,
                 )
+
+
+def _check_usable(
+    path: Path, content_type: str, decoder: Decoder, settings: StreamSettings
+) -> None:
+    """Check that a file is not another one than was meant, before its lines flood the
+    quarantine.
+
+    Raises:
+        SourceUnreadable: nothing that it begins with can be used.
+    """
+    rejection, num_lines = None, 0
+    with closing(_File(path, content_type, settings)) as file:
+        for record in islice(file.records(), _LOOKED_AT):
+            decoded = decoder.decode(record, now_ms())
+            if not decoded.rejections:
+                return
+            num_lines += 1
+            rejection = rejection or decoded.rejections[0]
+    if rejection is not None:
+        kind = " --kind item" if content_type == JSON_ITEM else ""
+        raise SourceUnreadable(
+            f"nothing that {path} begins with can be used (lines looked at: {num_lines:,}); the "
+            f"first is {rejection.reason}: {rejection.detail}. Nothing was published: give another file, "
+            f"or see each line's reason with `freshet try-events {path}{kind}`"
+        )
 
 
 def _found(decoder: Decoder, record: Record) -> list[Found]:

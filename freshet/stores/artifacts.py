@@ -18,8 +18,9 @@ def existing_artifacts(folder: Path) -> ArtifactStore:
         CommandError: there is no such folder.
     """
     if not folder.is_dir():
+        found = "is a file" if folder.exists() else "is not there"
         raise CommandError(
-            f"{folder}: there is no such folder; give the one that `freshet train` fills"
+            f"{folder} {found}; give the folder that `freshet tune` or `freshet train` fills"
         )
     return ArtifactStore(folder)
 

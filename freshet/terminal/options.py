@@ -50,6 +50,11 @@ class BrokersType(click.ParamType[str]):
 
     name = "kafka:HOST:PORT"
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return the name as it is to be typed, not in capitals."""
+        del param, ctx
+        return self.name
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the addresses without the scheme."""
         text = str(value)
@@ -80,6 +85,11 @@ class SourceType(click.ParamType[SourceAddress]):
     """``file:PATH_OR_GLOB`` or ``kafka:HOST:PORT[,HOST:PORT]``."""
 
     name = "file:PATH|kafka:HOST:PORT"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return the name as it is to be typed, not in capitals."""
+        del param, ctx
+        return self.name
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -246,14 +256,18 @@ def keep_options(function: F) -> F:
     return with_keep(with_age(function))
 
 
-def metrics_option(function: F) -> F:
-    """Add ``--metrics``."""
+def metrics_option(default: str) -> Callable[[F], F]:
+    """Return what adds ``--metrics``.
+
+    Args:
+        default: what is used where it is not given, in words.
+    """
     return click.option(
         "--metrics",
         type=ADDRESS,
         metavar="HOST:PORT",
-        help="Address at which to serve Prometheus metrics.",
-    )(function)
+        help=f"Address at which to serve Prometheus metrics [default: {default}].",
+    )
 
 
 def target_option(function: F) -> F:

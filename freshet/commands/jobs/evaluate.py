@@ -36,6 +36,7 @@ from freshet.terminal import options
     "--seeds",
     "num_seeds",
     type=click.IntRange(min=1),
+    metavar="N",
     help="Fits per model, each with its own seed [default: 3].",
 )
 @click.option(
@@ -68,7 +69,9 @@ from freshet.terminal import options
     metavar="N",
     help="Clicks between two refreshes [default: 1000].",
 )
-@click.option("--days", type=click.IntRange(min=1), help="Replay only the newest N days.")
+@click.option(
+    "--days", type=click.IntRange(min=1), metavar="N", help="Replay only the newest N days."
+)
 @click.option("--quiet", is_flag=True, help="Do not say on stderr how far it is.")
 @options.json_option
 @options.config_option

@@ -16,6 +16,7 @@ from stream.store.store import Store, read_manifest
     "--shards",
     "num_shards",
     type=click.IntRange(min=1),
+    metavar="N",
     required=True,
     help="How many shards the store has afterwards: as many as the topics have partitions.",
 )

@@ -47,7 +47,7 @@ _HOUR_SECONDS = 3600  # as long as a session of a probe
     show_default="the host's name",
     help="Name of this probe; two on one system need two.",
 )
-@options.metrics_option
+@options.metrics_option(f"{PROBE_METRICS}, if it is free")
 @options.config_option
 def probe(  # the options of the command
     *,

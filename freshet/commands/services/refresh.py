@@ -60,7 +60,7 @@ _URL_POLL_SECONDS = 0.5
     default=(),
     help="gRPC addresses of servers: what they are asked most is refreshed first.",
 )
-@options.metrics_option
+@options.metrics_option(f"{REFRESHER_METRICS}, if it is free")
 @options.config_option
 def refresh(
     *,

@@ -26,9 +26,10 @@ from server.workers.supervisor import Supervisor
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
+    metavar="N",
     help="Processes that answer at that address [default: the setting server.workers, 1].",
 )
-@options.metrics_option
+@options.metrics_option("the setting server.metrics")
 @options.config_option
 def serve(
     *,

@@ -42,7 +42,7 @@ from model.sink.metrics import SinkMetrics
     show_default=True,
     help="Time from one look at the artifacts to the next.",
 )
-@options.metrics_option
+@options.metrics_option(f"{SINK_METRICS}, if it is free")
 @options.config_option
 def sink(
     *,

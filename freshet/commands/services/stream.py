@@ -57,6 +57,7 @@ from stream.worker import WorkerTotals, run_worker
     "--catalog",
     "catalogs",
     type=options.SOURCE,
+    metavar="file:PATH",
     multiple=True,
     help="Catalogue file, file:PATH (repeatable). With Kafka the catalogue is a topic.",
 )
@@ -67,6 +68,7 @@ from stream.worker import WorkerTotals, run_worker
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1,
     help="Load files with N processes, each with its own shards [default: 1].",
 )
@@ -78,7 +80,7 @@ from stream.worker import WorkerTotals, run_worker
         "can take over. Kafka only."
     ),
 )
-@options.metrics_option
+@options.metrics_option(f"{STREAM_METRICS}, if it is free, and files are not read to their end")
 @options.config_option
 def stream(  # noqa: PLR0913  # the options of the command
     *,

@@ -59,7 +59,7 @@ from stream.reading.incremental import GraphCache
     default=(),
     help="gRPC addresses of servers: what they are asked most is refreshed first.",
 )
-@options.metrics_option
+@options.metrics_option(f"{TUNER_METRICS}, if it is free")
 @options.config_option
 def tune(  # noqa: PLR0913  # the options of the command
     *,

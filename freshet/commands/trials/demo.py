@@ -38,6 +38,7 @@ from freshet.terminal import options
 @click.option(
     "--shop-items",
     type=click.IntRange(min=50),
+    metavar="N",
     default=DEFAULT_ITEMS,
     show_default=True,
     help="Products of the simulated shop.",
@@ -45,6 +46,7 @@ from freshet.terminal import options
 @click.option(
     "--shop-events",
     type=click.IntRange(min=500),
+    metavar="N",
     default=DEFAULT_EVENTS,
     show_default=True,
     help="Past events of the simulated shop.",

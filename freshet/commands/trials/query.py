@@ -22,6 +22,7 @@ from freshet_client import (
     "-k",
     "num_hits",
     type=click.IntRange(min=1),
+    metavar="N",
     default=10,
     show_default=True,
     help="Number of items.",
@@ -87,6 +88,7 @@ from freshet_client import (
 @click.option(
     "--min-score",
     type=click.FloatRange(-1, 1),
+    metavar="SCORE",
     default=None,
     help="Least score of an item.",
 )

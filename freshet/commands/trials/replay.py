@@ -48,6 +48,7 @@ from freshet.terminal.progress import progress
 @click.option(
     "--batch",
     type=click.IntRange(1, 10_000),
+    metavar="N",
     default=1,
     show_default=True,
     help="Events per message (protobuf only).",

@@ -19,6 +19,7 @@ from freshet.terminal import options
     "--items",
     "num_items",
     type=click.IntRange(min=10),
+    metavar="N",
     default=2000,
     show_default=True,
     help="Products in the catalogue.",
@@ -27,6 +28,7 @@ from freshet.terminal import options
     "--events",
     "num_events",
     type=click.IntRange(min=0),
+    metavar="N",
     help="Stop after N events [default: 50000; no limit when live].",
 )
 @click.option(
@@ -42,11 +44,13 @@ from freshet.terminal import options
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
     help="Events per second in real time; implies --follow [default: 20].",
 )
 @click.option(
     "--start-ms",
     type=click.IntRange(min=0),
+    metavar="N",
     help=("Time of the first event, in ms since 1970 [default: 2026-01-01; now when live]."),
 )
 @click.option("--bare-titles", is_flag=True, help="Give products titles that do not describe them.")

@@ -36,6 +36,7 @@ _SECONDS = 5.0
 @click.option(
     "--limit",
     type=click.IntRange(min=1, max=100),
+    metavar="N",
     default=10,
     show_default=True,
     help="Number of paths, strongest first.",

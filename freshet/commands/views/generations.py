@@ -89,6 +89,10 @@ def generations_show(*, generation_id: str | None, artifacts: Path, as_json: boo
     chosen = generation_id or store.current_id()
     if chosen is None:
         raise CommandError(f"{artifacts} has no current generation; make one with `freshet train`")
+    known = store.generation_ids()
+    if chosen not in known:
+        newest = ", ".join(known[-3:]) or "none"
+        raise CommandError(f"no generation {chosen} in {artifacts}; the newest there: {newest}")
     manifest = store.manifest(chosen)
     if as_json:
         shown = json_format.MessageToJson(

@@ -161,7 +161,7 @@ def quarantine() -> None:
 
 @quarantine.command(name="list")
 @_selection
-@click.option("--limit", type=click.IntRange(min=1), help="Only the newest N records.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N records.")
 @options.json_option
 def quarantine_list(  # noqa: PLR0913  # the options of the command
     *,

@@ -35,7 +35,10 @@ _CLEAR, _HOME, _END_OF_LINE, _END_OF_SCREEN = "\x1b[2J", "\x1b[H", "\x1b[K", "\x
     help="Time between two looks of --watch [default: 2s].",
 )
 @click.option(
-    "--count", type=click.IntRange(min=1), help="Number of looks of --watch [default: no end]."
+    "--count",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of looks of --watch [default: no end].",
 )
 @click.option(
     "--all", "has_all", is_flag=True, help="Show every value, zeros and inner counts too."

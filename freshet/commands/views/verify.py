@@ -49,6 +49,7 @@ survive a crash, so the interval is long. Twice as much syncs half as often.
     "--catalog",
     "catalogs",
     type=options.SOURCE,
+    metavar="file:PATH",
     multiple=True,
     help="Catalogue file, file:PATH (repeatable): compare its items, too.",
 )

@@ -357,10 +357,13 @@ def test_a_wrong_command_line_is_one_line_and_code_2(
         (["train", "--store", "nowhere", "--artifacts", "x"], "no store at nowhere"),
         (["train", "--snapshot", "nowhere", "--artifacts", "x"], "nowhere"),
         (["stream", "--source", "file:nowhere", "--store", "x"], "no file matches nowhere"),
-        (["generations", "list", "--artifacts", "nowhere"], "nowhere: there is no such folder"),
+        (["generations", "list", "--artifacts", "nowhere"], "nowhere is not there"),
         (["quarantine", "list", "--store", "nowhere"], "nowhere: there is no store"),
         (["query", "x", "--target", "127.0.0.1:1"], "no retrieval server answers at 127.0.0.1:1"),
         (["demo", "--events", "nowhere"], "nowhere cannot be read"),
+        (["explain", "x", "i", "--target", "127.0.0.1:1"], "no retrieval server answers at"),
+        (["replay", "--events", "nowhere", "--to", "h:1"], "no file matches nowhere"),
+        (["evaluate", "--events", "nowhere"], "no file matches nowhere"),
     ],
 )
 def test_what_is_not_there_is_one_line_and_code_1(
@@ -377,6 +380,65 @@ def test_what_is_not_there_is_one_line_and_code_1(
     assert said in errors[0]
     assert "Traceback" not in outcome.stderr
     assert outcome.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["generations", "list", "--artifacts", "notes"], "notes is a file; give the folder"),
+        (["explain", "x", "i", "--artifacts", "notes"], "notes is a file; give the folder"),
+        (["simulate", "--out", "notes"], "notes is a file; give a folder with --out"),
+        (["config", "--config", "binary"], "binary is not UTF-8"),
+        (
+            ["replay", "--events", "notes", "--to", "127.0.0.1:1"],
+            "notes begins with can be used (lines looked at: 1); the first is malformed",
+        ),
+        (
+            ["replay", "--items", "notes", "--to", "127.0.0.1:1"],
+            "notes --kind item`",
+        ),
+        (["evaluate", "--events", "notes"], "does not start like JSON"),
+    ],
+)
+def test_a_file_that_is_something_else_is_said_to_be(
+    arguments: list[str], said: str, tmp_path: Path, spawn: Command
+) -> None:
+    """In one line with what to give, and nothing is published of it."""
+    (tmp_path / "notes").write_text("buy milk\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+
+    outcome = spawn(*arguments)
+
+    assert outcome.returncode in (1, 2)
+    assert said in outcome.stderr
+    assert outcome.stderr.count("freshet: error: ") == 1
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_generation_that_is_not_there_is_told_beside_those_that_are(
+    tmp_path: Path, run: Command
+) -> None:
+    """As `use` tells it."""
+    outcome = run("generations", "show", "nope", "--artifacts", tmp_path)
+
+    assert outcome.returncode == 1
+    assert f"no generation nope in {tmp_path}; the newest there: none" in outcome.stderr
+
+
+def _commands(command: click.Command) -> list[click.Command]:
+    if not isinstance(command, click.Group):
+        return [command]
+    context = click.Context(command)
+    inner = [command.get_command(context, name) for name in command.list_commands(context)]
+    return [each for one in inner if one is not None for each in _commands(one)]
+
+
+def test_help_shows_values_as_they_are_typed() -> None:
+    """No type of a library, and nothing in capitals that is not to be typed so."""
+    for command in _commands(cli):
+        context = click.Context(command)
+        shown = [option.make_metavar(context) for option in command.params]
+        assert not [each for each in shown if "RANGE" in each or "KAFKA:" in each], command.name
 
 
 def test_a_wrong_setting_refuses_to_start(tmp_path: Path, spawn: Command) -> None:
