@@ -368,8 +368,8 @@ def _check_usable(
         kind = " --kind item" if content_type == JSON_ITEM else ""
         raise SourceUnreadable(
             f"nothing that {path} begins with can be used (lines looked at: {num_lines:,}); the "
-            f"first is {rejection.reason}: {rejection.detail}. Nothing was published: give another file, "
-            f"or see each line's reason with `freshet try-events {path}{kind}`"
+            f"first is {rejection.reason}: {rejection.detail}. Nothing was published: give another "
+            f"file, or see each line's reason with `freshet try-events {path}{kind}`"
         )
 
 
