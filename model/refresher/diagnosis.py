@@ -62,10 +62,9 @@ def _lacks(lane: Lane) -> Trouble:
         )
     if _is_unfed(lane):
         return Trouble(
-            Behind.GAP,
-            "the store keeps no feed, as after a load of files that has ended: what is in it comes "
-            "into answers with a generation alone; `freshet stream` on topics, or with --follow, "
-            "keeps one",
+            Behind.UNFOLLOWED,
+            "no stream keeps a feed of the store, as after a load of files that has ended: what is "
+            "in it comes into answers with a generation alone",
         )
     shards = "; ".join(f"shard {shard}: {why}" for shard, why in sorted(lane.progress.gaps.items()))
     return Trouble(

@@ -11,6 +11,7 @@ class Behind(StrEnum):
     GENERATION = "generation"
     FEED = "feed"
     GAP = "gap"
+    UNFOLLOWED = "unfollowed"
     PUBLISH = "publish"
     REPLAY = "replay"
     BURST = "burst"
