@@ -292,7 +292,8 @@ class ModelSettings:
     # live.
     gate_max_quality_drop: float = 0.2
     """Largest relative loss of MRR against the live generation on the newest held-out
-    edges and, for a refresh, on edges that the live generation was trained on.
+    edges and, for a refresh, on edges that the live generation was trained on; a
+    greater one that may be chance of the queries counts as none.
     """
     # By hand: fewer are too noisy. Twice as many: small shops go unjudged for longer.
     gate_min_edges: int = 50

@@ -23,8 +23,8 @@ _STEPS = {
     "feed": "look at the disk of the store, and at this user's right to read it",
     "generation": ANOTHER_GENERATION,
     "gap": "the next generation mends it; where it does not come, look at the tuner",
-    "unfollowed": "start `freshet stream` on the topics, or with --follow; where loads of files are "
-    "all that comes, no refresher is needed",
+    "unfollowed": "start `freshet stream` on the topics, or with --follow; where loads of files "
+    "are all that comes, no refresher is needed",
     "clock": "see whether NTP runs on this machine and the stream's",
     "graph": "look at the stream: it does not run, or is behind",
     "no_generation": FIRST_GENERATION,
