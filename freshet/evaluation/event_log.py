@@ -9,9 +9,9 @@ from threading import Event
 
 import click
 
+from freshet.logs.printable import printable
 from freshet.process import EXIT_INTERRUPTED, CommandError, stop_event
 from freshet.stores.ingestion import apply_source
-from freshet.terminal.output import printable
 from model.errors import TrainingCancelled
 from model.evaluation.cancellation import refuse_if_cancelled
 from stream.quarantine.rejections import QuarantineTally

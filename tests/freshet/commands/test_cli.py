@@ -159,6 +159,7 @@ def test_help_loads_no_command_and_nothing_heavy() -> None:
     assert {name for name in modules if name.startswith("freshet.")} == {
         *("freshet.commands", "freshet.commands.cli", "freshet.commands.table"),
         *("freshet.config", "freshet.process", "freshet.logs", "freshet.logs.lines"),
+        "freshet.logs.printable",
         *("freshet.logs.runbook", "freshet.logs.settings", "freshet.metrics_settings"),
         *("freshet.telemetry", "freshet.telemetry.settings"),
     }
