@@ -68,12 +68,14 @@ def test_a_stream_may_be_told_to_stop(open_store: OpenStore, settings: StreamSet
 
 
 def test_it_is_counted(open_store: OpenStore, settings: StreamSettings) -> None:
-    """By topic, once a shard."""
+    """By topic, once however many shards find it."""
     store = filled(open_store())
+    store.ownership.acquire(1, {"clicks": "a", "views": "v"})
     store.close()
     registry = CollectorRegistry()
     with Store.create_or_open(store.root, settings, metrics=StreamMetrics(registry)) as counted:
         counted.ownership.acquire(0, {"clicks": "b", "views": "v"})
+        counted.ownership.acquire(1, {"clicks": "b", "views": "v"})
 
     name = "freshet_stream_topics_recreated_total"
     assert registry.get_sample_value(name, {"topic": "clicks"}) == 1
