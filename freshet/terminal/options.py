@@ -168,6 +168,16 @@ class SpeedType(click.ParamType[float]):
         return speed
 
 
+class NamedPath(click.Path):
+    """A path that is not empty: an empty one would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if value == "":
+            self.fail("it is empty; name one, or . for the current folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 ADDRESS = AddressType()
 ADDRESSES = AddressesType()
 BROKERS = BrokersType()
@@ -175,8 +185,8 @@ SOURCE = SourceType()
 DURATION = DurationType()
 SPEED = SpeedType()
 TIME = TimeType()
-FOLDER = click.Path(path_type=Path, file_okay=True)
-FILE = click.Path(path_type=Path, dir_okay=True)
+FOLDER = NamedPath(path_type=Path, file_okay=True)
+FILE = NamedPath(path_type=Path, dir_okay=True)
 
 
 def config_option(function: F) -> F:

@@ -219,6 +219,11 @@ def _create(root: Path, settings: StreamSettings, num_shards: int) -> StoreManif
     try:
         root.mkdir(parents=True, exist_ok=True)
         write_manifest(root, manifest)
+    except FileExistsError as error:
+        what = "a link to what is not there" if root.is_symlink() else "a file"
+        raise StoreMissing(
+            f"{root} is {what}; name a folder, which need not be there yet"
+        ) from error
     except OSError as error:
         raise StoreUnreadable(
             f"no store can be made at {root} ({error}); {refusal(error) or 'check the path'}"

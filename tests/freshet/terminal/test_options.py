@@ -1,8 +1,20 @@
 """Tests of the values that options take."""
 
+from pathlib import Path
+
+import click
 import pytest
 
-from freshet.terminal.options import BROKERS, SOURCE, SPEED, TIME, SourceAddress
+from freshet.terminal.options import (
+    BROKERS,
+    FILE,
+    FOLDER,
+    SOURCE,
+    SPEED,
+    TIME,
+    NamedPath,
+    SourceAddress,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +69,12 @@ def test_times(text: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("freshet.terminal.options.now_ms", lambda: 1_700_000_090_000)
 
     assert TIME.convert(text, None, None) == expected
+
+
+@pytest.mark.parametrize("path_type", [FOLDER, FILE])
+def test_an_empty_path_is_not_the_current_folder(path_type: NamedPath) -> None:
+    """A variable that is not set makes one."""
+    with pytest.raises(click.UsageError, match=r"empty; name one, or \. for the current"):
+        path_type.convert("", None, None)
+
+    assert path_type.convert(".", None, None) == Path()

@@ -52,6 +52,24 @@ def test_new_store_is_made_with_its_settings(open_store: OpenStore, tmp_path: Pa
     }
 
 
+@pytest.mark.parametrize(("is_link", "what"), [(False, "a file"), (True, "a link to what is not")])
+def test_a_store_is_not_made_where_a_file_is(
+    open_store: OpenStore, tmp_path: Path, what: str, *, is_link: bool
+) -> None:
+    """It is said what is there, and what to give; the file stays."""
+    path = tmp_path / "store"
+    if is_link:
+        path.symlink_to(tmp_path / "gone")
+    else:
+        path.write_text("notes")
+
+    with pytest.raises(StoreMissing, match=f"store is {what}.*name a folder"):
+        open_store()
+
+    assert path.is_symlink() == is_link
+    assert is_link or path.read_text() == "notes"
+
+
 def test_store_reopens_as_it_was(open_store: OpenStore, settings: StreamSettings) -> None:
     """Facts, identity and shard count survive closing.
 
