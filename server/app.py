@@ -33,6 +33,7 @@ from server.http.methods import Method, Route, methods_by_path
 from server.index_recall import RecallSampler
 from server.methods.batch import batch_size
 from server.methods.generations import GenerationList
+from server.methods.plain import RequestReader
 from server.metrics.answering import ServerMetrics
 from server.metrics.calls import CallMetrics, Refused
 from server.metrics.index import IndexMetrics
@@ -292,7 +293,7 @@ class RetrievalServer:
             _answer_at(route.door, self._service, route.name, size_of=route.size_of, is_ours=True)
         retrieval_grpc.add_RetrievalServiceServicer_to_server(
             self._service,  # type: ignore[arg-type]  # it has each method, with our own context
-            PreparedAnswers(server),  # type: ignore[arg-type]  # it is all that is asked of one
+            PreparedAnswers(server, {"Retrieve": RequestReader(self._settings)}),  # type: ignore[arg-type]  # it is all that is asked of one
         )
         self._add_side_services(server)
         unknown = _UnknownMethods(self._call_metrics)

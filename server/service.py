@@ -82,9 +82,13 @@ class RetrievalService:
         self._clock_ms = clock_ms
 
     def Retrieve(
-        self, request: retrieval_pb.RetrieveRequest, context: MethodContext
+        self, request: retrieval_pb.RetrieveRequest | RetrievalQuery, context: MethodContext
     ) -> bytes | retrieval_pb.RetrieveResponse:
         """Answer a query; see the contract in ``protos/retrieval_v1.proto``.
+
+        Args:
+            request: a message, or what `server.methods.plain` made of its bytes.
+            context: of the call.
 
         Returns:
             A `RetrieveResponse`, as it is sent where all of it is wanted.
@@ -148,9 +152,13 @@ class RetrievalService:
         return view
 
     def _retrieve(
-        self, request: retrieval_pb.RetrieveRequest, *, is_probe: bool
+        self, request: retrieval_pb.RetrieveRequest | RetrievalQuery, *, is_probe: bool
     ) -> bytes | retrieval_pb.RetrieveResponse:
-        query, wanted, view = _query_of(request, self._settings), _mask_of(request), self._live()
+        if isinstance(request, RetrievalQuery):
+            query, wanted = request, EVERYTHING
+        else:
+            query, wanted = _query_of(request, self._settings), _mask_of(request)
+        view = self._live()
         if query.wants_freshness:
             check_freshness(query, receipt_of(view, self._clock_ms()))
         answer, receipt = retrieve(view, query, is_probe=is_probe), self._receipt(view)

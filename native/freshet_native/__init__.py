@@ -1,5 +1,6 @@
 """Plain records to columns, texts to keys by the thousand, the nearest of vectors, sums
-of them, and hits to bytes: in C what Freshet does in Python, with the same results.
+of them, plain requests, and hits to bytes: in C what Freshet does in Python, with the
+same results.
 """
 
 from freshet_native._answers import hits_of
@@ -14,6 +15,7 @@ from freshet_native._records import (
     text_checks,
     united,
 )
+from freshet_native._requests import plain_request
 from freshet_native._vectors import add_products, codes_of, nearest, nearest_in_cells
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "indexes_of",
     "nearest",
     "nearest_in_cells",
+    "plain_request",
     "read_batches",
     "read_events",
     "read_neutral",

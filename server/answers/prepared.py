@@ -1,9 +1,12 @@
 """Lets methods answer with bytes as well as with messages."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import grpc
+
+NO_READERS: Final[Mapping[str, Callable[[bytes], Any]]] = MappingProxyType({})
 
 
 class PreparedAnswers:
@@ -11,10 +14,14 @@ class PreparedAnswers:
 
     Args:
         server: what they are added to.
+        readers: of the methods by name that read their requests in a way of their own.
     """
 
-    def __init__(self, server: grpc.Server) -> None:
+    def __init__(
+        self, server: grpc.Server, readers: Mapping[str, Callable[[bytes], Any]] = NO_READERS
+    ) -> None:
         self._server = server
+        self._readers = readers
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Add nothing: the same methods come by name."""
@@ -26,7 +33,7 @@ class PreparedAnswers:
         made = {
             name: grpc.unary_unary_rpc_method_handler(
                 handler.unary_unary,  # type: ignore[arg-type]  # it is there
-                handler.request_deserializer,
+                self._readers.get(name, handler.request_deserializer),
                 _or_as_it_is(handler.response_serializer),
             )
             for name, handler in handlers.items()

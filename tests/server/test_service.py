@@ -108,6 +108,26 @@ def test_an_answer_carries_items_and_receipt(artifacts: Artifacts, serve: Serve)
     )
 
 
+@pytest.mark.parametrize("query", ["xbox 360", "query 7", "nobody asked this"])
+@pytest.mark.parametrize("k", [0, 5, 100])
+def test_a_plain_request_has_the_answer_of_any_other(
+    artifacts: Artifacts, serve: Serve, query: str, k: int
+) -> None:
+    """Byte for byte: one that says its number twice is read as a message."""
+    artifacts.publish(make_catalogue(200, QUERIES))
+    plain = retrieval_pb.RetrieveRequest(query=query, k=k).SerializeToString()
+    said_twice = plain + b"\x10" + bytes([k])
+
+    with grpc.insecure_channel(serve().address) as channel:
+        ask: Any = channel.unary_unary(f"/{SERVICE_NAME}/Retrieve")
+        answers = [
+            ask(each, timeout=DEADLINE_SECONDS) for each in (plain, b"\x10\x01" + said_twice)
+        ]
+
+    assert answers[0] == answers[1]
+    assert len(retrieval_pb.RetrieveResponse.FromString(answers[0]).hits) == (k or 10)
+
+
 def test_an_unseen_query_says_so(artifacts: Artifacts, serve: Serve) -> None:
     """A query that the graph does not know is answered through the encoder, and both
     paths are counted.
