@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from bench.found import recall_of
 from bench.serving.generations import unseen_text, write_generation, write_overlay
+from bench.serving.loads import measure_loads
 from bench.serving.overlay import overlay_figures
 from bench.serving.ratios import RATIOS, measure_ratios
 from bench.serving.swaps import measure_swaps
@@ -67,14 +68,14 @@ def run(argv: Sequence[str]) -> None:
         _serve_part(options.part, Path(options.artifacts))
         return
     for items in options.items:
-        if options.ratios or options.swaps:
+        if options.ratios or options.swaps or options.loads:
             _run_beside(options, items)
             continue
         _run(argparse.Namespace(**{**vars(options), "items": items}))
 
 
 def _run_beside(options: argparse.Namespace, items: int) -> None:
-    """Measure ratios to other servers, or swaps, for one size."""
+    """Measure ratios to other servers, swaps or loads, for one size."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_generation(folder, items, options.queries, options.dim, options.engine)
@@ -82,6 +83,8 @@ def _run_beside(options: argparse.Namespace, items: int) -> None:
             measure_ratios(folder, options.queries, options.ratios)
         if options.swaps:
             measure_swaps(folder, options.queries, options.swaps, options.workers)
+        if options.loads:
+            measure_loads(folder, items, options.loads)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -123,6 +126,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--swaps", type=int, default=0, help="measure so many swaps under load instead"
     )
     parser.add_argument("--workers", type=int, default=1, help="of the server that swaps")
+    parser.add_argument(
+        "--loads", type=int, default=0, help="load a generation so many times instead"
+    )
     parser.add_argument("--part", choices=["server", "shell", "overlay"], help=argparse.SUPPRESS)
     parser.add_argument("--artifacts", default="", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)

@@ -1,12 +1,14 @@
 """Servers beside each other, as the bench measures them."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from bench.serving import ratios, swaps
 from bench.serving.generations import write_generation
+from bench.serving.loads import measure_loads
 from bench.serving.ratios import measure_ratios
 from bench.serving.swaps import measure_swaps
 
@@ -81,3 +83,21 @@ def test_the_least_that_finds_enough_is_found(wanted: int) -> None:
     assert found == search_k / wanted
     if wanted < 1_000_000:
         assert wanted <= search_k <= max(wanted + 125, 1.125 * wanted)
+
+
+def test_a_load_is_of_a_process_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends with an answer; what is not there is no load."""
+    write_generation(tmp_path, num_items=500, num_queries=50, dim=16, engine_name="exact")
+
+    measure_loads(tmp_path, items=500, turns=2)
+
+    line, figures = capsys.readouterr().out.splitlines()
+    found = json.loads(figures)
+    assert (found["items"], found["loads"]) == (500, 2)
+    assert 0 < found["least_cpu_seconds"] <= found["cpu_seconds"]
+    assert found["files_mib"] > 0
+    assert line.startswith("500 items")
+    with pytest.raises(subprocess.CalledProcessError):
+        measure_loads(tmp_path / "nothing", items=0, turns=1)
