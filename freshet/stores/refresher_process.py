@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -95,7 +96,15 @@ def _run(
         copier.start()
         ran = _attend(child, stop, tell)
         copier.join()
-    return ran, f"ended with code {child.returncode}" + "".join(f": {line}" for line in last)
+    return ran, _ending(child.returncode, "".join(last))
+
+
+def _ending(code: int, last_line: str) -> str:
+    """Return how it ended: what it said last says why, unless a signal ended it."""
+    if code < 0:
+        hint = ", as the system does without memory (dmesg)" if code == -signal.SIGKILL else ""
+        return f"was killed by {signal.Signals(-code).name}{hint}"
+    return f"ended with code {code}" + (f": {last_line}" if last_line else "")
 
 
 def _copy(lines: IO[bytes], last: deque[str]) -> None:

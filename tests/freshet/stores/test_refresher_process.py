@@ -22,6 +22,29 @@ def test_why_it_cannot_start_is_told(tmp_path: Path, eventually: Until) -> None:
     assert "sometimes" in told[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("SIGKILL", "was killed by SIGKILL, as the system does without memory (dmesg)"),
+        ("SIGSEGV", "was killed by SIGSEGV"),
+    ],
+)
+def test_a_signal_is_told_by_its_name(
+    tmp_path: Path, eventually: Until, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    """And not by the line that it happened to log last."""
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\necho no longer behind >&2\nkill -s {name[3:]} $$\n")
+    program.chmod(0o755)
+    told: list[str] = []
+    monkeypatch.setattr(sys, "executable", str(program))
+
+    with refresher_process({}, told.append):
+        eventually(lambda: told)
+
+    assert told[0] == why
+
+
 def test_a_program_that_is_not_there_is_told(
     tmp_path: Path, eventually: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
