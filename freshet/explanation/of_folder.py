@@ -70,18 +70,22 @@ def explain_hit(
         paths=[] if item is None else _paths(generation, row, item, limit),
         query_is_fresh=fresh_query is not None,
         item_is_fresh=fresh_item is not None,
-        newer_clicks=_newer_clicks(overlay, fresh_query),
+        newer_clicks=_newer_clicks(overlay, fresh_query, item_id),
         item_newer_sessions=(
             0 if fresh_item is None else int(overlay.rows.item_sessions[fresh_item])
         ),
     )
 
 
-def _newer_clicks(overlay: CurrentOverlay, fresh_query: int | None) -> dict[str, int]:
+def _newer_clicks(overlay: CurrentOverlay, fresh_query: int | None, asked: str) -> dict[str, int]:
     if fresh_query is None:
         return {}
     clicks = read_clicks(overlay.rows.query_clicks[fresh_query])
-    return {item: sessions for item, sessions in clicks.items() if item not in overlay.gone}
+    return {
+        item: sessions
+        for item, sessions in clicks.items()
+        if item == asked or item not in overlay.gone
+    }
 
 
 def _query_side(

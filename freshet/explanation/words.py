@@ -110,7 +110,8 @@ def _path_lines(told: Told) -> list[str]:
         return [f"{why}; the next `freshet train` adds them"]
     if not told.paths:
         if told.item.item_id in told.newer_clicks:
-            return ["first clicked since the generation: the next one has the paths"]
+            then = "it is deleted" if told.is_gone else "the next one has the paths"
+            return [f"first clicked since the generation: {then}"]
         return ["no click and no session links the two: text and more distant neighbours do"]
     rows = [(f"{path.strength:.2g}", _in_words(path, told.query)) for path in told.paths]
     return [table(("strength", "path"), rows)]

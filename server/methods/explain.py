@@ -107,7 +107,7 @@ def explain(view: LiveView, query: ExplainQuery) -> Explanation:
     item_vector, title, is_shown = _item_side(view, ends.item, fresh_row)
     is_gone = query.item_id in overlay.gone_ids
     state = retrieval_pb.ITEM_STATE_SHOWN if is_shown else retrieval_pb.ITEM_STATE_UNAVAILABLE
-    newer = _newer_clicks(view, query.query)
+    newer = _newer_clicks(view, query.query, query.item_id)
     evidence, paths = _evidence(view, path, ends, query.max_paths)
     if evidence == retrieval_pb.EVIDENCE_NO_LINK and query.item_id in newer:
         evidence = retrieval_pb.EVIDENCE_NEWER
@@ -130,14 +130,18 @@ def explain(view: LiveView, query: ExplainQuery) -> Explanation:
     return Explanation(path=path, message=message)
 
 
-def _newer_clicks(view: LiveView, query: str) -> dict[str, int]:
-    """Return what was clicked for a query since the generation and is not gone,
-    sessions by item, most first.
+def _newer_clicks(view: LiveView, query: str, asked: str) -> dict[str, int]:
+    """Return what was clicked for a query since the generation, sessions by item, most
+    first: of what is gone only the item that is asked for.
     """
     overlay = view.overlay
     row = overlay.queries.get(query)
     clicks = {} if row is None else read_clicks(overlay.rows.query_clicks[row])
-    return {item: sessions for item, sessions in clicks.items() if item not in overlay.gone_ids}
+    return {
+        item: sessions
+        for item, sessions in clicks.items()
+        if item == asked or item not in overlay.gone_ids
+    }
 
 
 def _known_row(view: LiveView, query: str) -> int | None:

@@ -185,12 +185,12 @@ def test_the_overlay_is_in_it(artifacts: Artifacts, serve: Serve) -> None:
 
 
 def test_what_was_clicked_since_the_generation_is_named(artifacts: Artifacts, serve: Serve) -> None:
-    """Of a known query: all that moved its vector, but for what is gone; where nothing
-    linked it to the item before, that is said to be newer.
+    """Of a known query: all that moved its vector, but for other items that are gone;
+    where nothing linked it to the item before, that is said to be newer.
     """
     generation_id = artifacts.publish(shop())
     (moved,) = random_units(np.random.default_rng(5), 1, DIM)
-    linked, unlinked, gone = (f"{generation_id}/{row}" for row in (1, 7, 2))
+    linked, unlinked, gone = (f"{generation_id}/{row}" for row in (1, 7, 8))
     server = serve_with_overlay(
         artifacts,
         serve,
@@ -202,6 +202,7 @@ def test_what_was_clicked_since_the_generation_is_named(artifacts: Artifacts, se
     )
 
     newer, both = ask(server, "mug", unlinked), ask(server, "mug", linked)
+    deleted = ask(server, "mug", gone)
 
     counts = [(each.item_id, each.num_sessions) for each in newer.newer_clicks]
     assert counts == [(unlinked, 3), (linked, 1)]
@@ -210,6 +211,9 @@ def test_what_was_clicked_since_the_generation_is_named(artifacts: Artifacts, se
     assert both.evidence == retrieval_pb.EVIDENCE_PATHS
     assert newer.query_path == retrieval_pb.QUERY_PATH_FRESH
     assert not ask(server, "cup", linked).newer_clicks
+    assert deleted.item_state == retrieval_pb.ITEM_STATE_GONE
+    assert deleted.evidence == retrieval_pb.EVIDENCE_NEWER
+    assert deleted.newer_clicks[1].item_id == gone
 
 
 def test_what_was_erased_or_deleted_since_is_in_no_path(artifacts: Artifacts, serve: Serve) -> None:

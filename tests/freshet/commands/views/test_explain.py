@@ -255,8 +255,9 @@ def test_a_server_tells_the_same_as_its_folder(tmp_path: Path, run: Command) -> 
         queries={"plate": random_units(np.random.default_rng(5), 1, SHOP_DIM)[0]},
         gone_items=[gone],
     )
-    publish_overlay(root, with_evidence(rows, {"plate": {other: 3}}), SHOP_DIM)
-    asked = (("mug", first), ("plate", other), ("cup", first), ("teapot", first), ("mug", gone))
+    publish_overlay(root, with_evidence(rows, {"plate": {other: 3, gone: 1}}), SHOP_DIM)
+    asked = [("mug", first), ("plate", other), ("cup", first), ("teapot", first)]
+    asked += [("mug", gone), ("plate", gone)]
     with serving(root) as serve:
         server = serve()
         wait_until(
@@ -264,12 +265,15 @@ def test_a_server_tells_the_same_as_its_folder(tmp_path: Path, run: Command) -> 
         )
         by_server = [explained(run, "--target", server.address, *each) for each in asked]
         words = run("explain", "--target", server.address, "plate", other).stdout
+        deleted = run("explain", "--target", server.address, "plate", gone).stdout
     by_folder = [explained(run, "--artifacts", root, *each) for each in asked]
 
     assert by_server == by_folder
     assert words == run("explain", "--artifacts", root, "plate", other).stdout
     assert "3 sessions that searched 'plate' clicked it" in words
     assert "first clicked since the generation: the next one has the paths" in words
+    assert "1 session that searched 'plate' clicked it" in deleted
+    assert "first clicked since the generation: it is deleted" in deleted
 
 
 def explained(run: Command, *arguments: object) -> dict[str, Any]:
