@@ -19,7 +19,7 @@ _STDIN = Path("/dev/stdin")
 
 
 @click.command()
-@click.argument("lines", nargs=-1, required=True, metavar="JSON...")
+@click.argument("lines", nargs=-1, metavar="JSON...")
 @click.option(
     "--kind",
     type=click.Choice(["event", "item"]),
@@ -50,6 +50,10 @@ def publish(*, lines: tuple[str, ...], kind: str, brokers: str, config_file: Pat
     freshet publish --to kafka:localhost:9092 --kind item \\
       '{"item_id": "4711", "deleted": true}'
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    if not lines:
+        raise click.UsageError(
+            "give lines of JSON, or - to read them from stdin", ctx=click.get_current_context()
+        )
     settings = begin(config_file, log_level="WARNING").stream()
     given = read_given(_numbered(lines, settings.max_record_bytes), kind, settings, now_ms())
     producer = EventProducer(brokers, settings)
@@ -73,4 +77,5 @@ def _numbered(lines: tuple[str, ...], max_bytes: int) -> Iterator[tuple[int, byt
 
 
 def _counted(kinds: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) or "nothing"
+    named = (f"{count:,} {kind}{'' if count == 1 else 's'}" for kind, count in kinds.items())
+    return ", ".join(named) or "nothing"

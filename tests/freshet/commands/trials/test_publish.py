@@ -44,7 +44,7 @@ def test_a_click_and_a_deletion_reach_their_topics(
     assert (now.returncode, gone.returncode, named.returncode) == (0, 0, 0)
     assert now.stdout.splitlines()[1].startswith("click        2023-11-14 22:13:20Z")
     assert 'query="red mug"' in now.stdout
-    assert (now.stderr, gone.stderr) == ("2 click published\n", "1 deletion published\n")
+    assert (now.stderr, gone.stderr) == ("2 clicks published\n", "1 deletion published\n")
     fresh, old = clicks = events_in(kafka_bootstrap, settings.clicks_topic, 2, now_ms())
     assert all(isinstance(each, Interaction) and each.item_id == "4711" for each in clicks)
     assert old.ts_ms == 1_700_000_000_000
@@ -69,7 +69,7 @@ def test_lines_come_from_stdin(kafka_bootstrap: str, config: tuple[Path, StreamS
         check=True,
     )
 
-    assert outcome.stderr == "2 click published\n"
+    assert outcome.stderr == "2 clicks published\n"
     assert len(events_in(kafka_bootstrap, settings.clicks_topic, 2, now_ms())) == 2
 
 
@@ -101,6 +101,14 @@ def test_what_would_be_refused_is_not_published(
     assert outcome.returncode == 1
     assert outcome.stderr.startswith(f"freshet: error: line 2: {reason}")
     assert "Nothing was published: mend it" in outcome.stderr
+
+
+def test_nothing_given_says_how_to_give_it(run: Command) -> None:
+    """Such as a file on stdin without the - that reads it."""
+    outcome = run("publish", "--to", NOWHERE)
+
+    assert outcome.returncode == 2
+    assert "give lines of JSON, or - to read them from stdin" in outcome.stderr
 
 
 def test_the_advice_on_a_refused_line_helps(run: Command, tmp_path: Path) -> None:
