@@ -110,8 +110,8 @@ class ModelSettings:
     """
 
     item_prior: bool = True
-    """Whether items that many sessions have, and new ones, rank before others that fit
-    as well, where sessions hold views and that pays.
+    """Whether items that many sessions have, lately above all, rank before others that
+    fit as well, where that pays.
     """
 
     # Chosen with `batch_size`. Twice as much overfits lastfm (114/118 -> 106/112).

@@ -5,8 +5,10 @@ A network that is trained against popular items (`model.training.objective`) say
 well an item fits a query, and not that most people want few of those that fit. An
 item's share is the root of the sessions that have it, clicked or seen, over those of
 the item that most have: what a random walk over items and sessions makes of it in the
-long run, up to a root (the first eigenvector of the walk's matrix). There is a least
-share, and one of what nobody has clicked yet: that is not rare, it is new.
+long run, up to a root (the first eigenvector of the walk's matrix). A session counts
+half as much for each half-life that it is older than another: what is wanted now is
+what was wanted lately. There is a least share, and one of what nobody has clicked yet:
+that is not rare, it is new.
 
 A query's vector is ``[v, s, 0] / sqrt(1 + s^2)`` with ``s^2`` what the prior counts
 beside the rest, an item's ``[v, s p, s sqrt(1 - p^2)] / sqrt(1 + s^2)`` with ``p`` its
@@ -18,10 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.beside.joined import joined, joined_alike
-from stream.dtypes import Bools, Float32s, Int64s
+from stream.dtypes import Bools, Float32s, Float64s, Int64s
 
 DIM = 2
 """How many numbers of a vector the block has."""
+
+_DAY_MS = 86_400_000.0
+# Items of sessions that must count together, each by its age; by hand. Twice as many: a
+# shop of a few sessions a day goes by more days.
+_ENOUGH = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +83,36 @@ class PriorBlock:
         return float(np.sqrt(self.weight))
 
 
-def seen_shares(sessions: Int64s) -> Float32s:
+def seen_shares(sessions: Float64s) -> Float32s:
     """Return ``float32 [num_items]``, the share of each item, from 0 to 1.
 
     Args:
-        sessions: ``int64 [num_items]``, how many have it.
+        sessions: ``float64 [num_items]``, how many have it, each by what it counts.
     """
-    shares: Float32s = np.sqrt(sessions / max(1, sessions.max(initial=0))).astype(np.float32)
+    most = sessions.max(initial=0.0) or 1.0
+    shares: Float32s = np.sqrt(sessions / most).astype(np.float32)
     return shares
+
+
+def recency(last_ms: Int64s, half_life_days: float) -> Float64s:
+    """Return ``float64 [n]``, what sessions count by their age: the newest 1, one that
+    is a half-life older half of that.
+
+    Where so few count that the newest of them would decide alone, as after a quiet
+    week, the half-life is doubled until enough do.
+
+    Args:
+        last_ms: ``int64 [n]``, when each ended.
+        half_life_days: 0: all count alike.
+    """
+    if not half_life_days or not len(last_ms):
+        return np.ones(len(last_ms), dtype=np.float64)
+    days = (last_ms.max() - last_ms) / _DAY_MS
+    while True:
+        counts: Float64s = np.exp2(-days / half_life_days)
+        if counts.sum() >= min(_ENOUGH, len(last_ms) / 2):
+            return counts
+        half_life_days *= 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +123,13 @@ class Prior:
         weight: of a share beside the rest's inner product.
         known_share: the least share of items that have been clicked.
         new_share: that of others.
+        half_life_days: by which the age of sessions counts; 0: it does not.
     """
 
     weight: float
     known_share: float
     new_share: float
+    half_life_days: float = 0.0
 
     def shares(self, seen: Float32s, is_known: Bools) -> Float32s:
         """Return ``float32 [num_items]``, from 0 to 1.

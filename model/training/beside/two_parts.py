@@ -109,7 +109,9 @@ class TwoParts:
         return gains
 
 
-def surely_better(gains: Float64s, query: Int64s, kind: Int64s) -> int:
+def surely_better(
+    gains: Float64s, query: Int64s, kind: Int64s, gains_without: Float64s | None = None
+) -> int:
     """Return which of some ways to weigh both parts is to count: the last, which
     stands, or one that is surely better, where the 95% interval of the gain over all
     edges, by paired bootstrap over queries, is above 0.
@@ -123,6 +125,8 @@ def surely_better(gains: Float64s, query: Int64s, kind: Int64s) -> int:
         query: ``int64 [num_edges]``, of each edge.
         kind: ``int64 [num_edges]``, of each edge's item; kinds of few edges are not
             judged by themselves.
+        gains_without: ``float64 [num_edges]``, the gains without the other part: what a
+            kind surely loses by it counts in full, besides; None: it does not.
     """
     gained = gains.mean(axis=1) - gains[-1].mean()
     better = [
@@ -133,7 +137,20 @@ def surely_better(gains: Float64s, query: Int64s, kind: Int64s) -> int:
     ]
     kinds = _kinds(kind)
     worth = np.mean([gains[:, edges].mean(axis=1) for edges in kinds], axis=0)
+    if gains_without is not None:
+        worth += [sum(_surely_lost(each, gains_without, query, kinds)) for each in gains]
     return max(better, key=lambda place: worth[place], default=len(gains) - 1)
+
+
+def _surely_lost(
+    gains: Float64s, gains_without: Float64s, query: Int64s, kinds: Sequence[Int64s]
+) -> Iterator[float]:
+    """Yield what each kind loses at least: the upper end of its 95% interval, not above
+    0.
+    """
+    for edges in kinds:
+        _, most = relative_interval(gains[edges], gains_without[edges], query[edges])
+        yield min(0.0, most) * float(gains_without[edges].mean())
 
 
 def _kinds(kind: Int64s) -> list[Int64s]:

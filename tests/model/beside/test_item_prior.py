@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from model.beside.item_prior import DIM, Prior, PriorBlock, seen_shares
+from model.beside.item_prior import DIM, Prior, PriorBlock, recency, seen_shares
 from stream.dtypes import Float32s
 
+DAY_MS = 86_400_000
 SHARES = np.array([0.0, 0.25, 1.0], dtype=np.float32)
 
 
@@ -40,9 +41,30 @@ def test_what_is_new_has_a_share_of_its_own() -> None:
 
 def test_shares_go_by_the_root_of_sessions() -> None:
     """None have more than one; of nothing they are nothing."""
-    assert seen_shares(np.array([0, 4, 16, 1])) == pytest.approx([0.0, 0.5, 1.0, 0.25])
-    assert seen_shares(np.zeros(2, dtype=np.int64)).tolist() == [0.0, 0.0]
-    assert len(seen_shares(np.zeros(0, dtype=np.int64))) == 0
+    assert seen_shares(np.array([0.0, 4.0, 16.0, 1.0])) == pytest.approx([0.0, 0.5, 1.0, 0.25])
+    assert seen_shares(np.array([0.0, 0.1])) == pytest.approx([0.0, 1.0])
+    assert seen_shares(np.zeros(2)).tolist() == [0.0, 0.0]
+    assert len(seen_shares(np.zeros(0))) == 0
+
+
+def test_a_session_counts_half_as_much_a_half_life_later() -> None:
+    """The newest counts 1; without a half-life all do."""
+    last_ms = np.repeat(np.array([0, 3, 6]) * DAY_MS, 100)
+
+    assert recency(last_ms, 3.0)[::100] == pytest.approx([0.25, 0.5, 1.0])
+    assert recency(last_ms, 0.0).tolist() == [1.0] * 300
+    assert len(recency(last_ms[:0], 3.0)) == 0
+
+
+def test_a_few_sessions_after_a_quiet_time_do_not_decide_alone() -> None:
+    """The half-life is doubled until a hundred count together, or half of fewer."""
+    quiet = np.concatenate([np.full(500, 0), np.full(2, 90 * DAY_MS)])
+
+    counts = recency(quiet, 3.0)
+
+    assert counts.sum() >= 100.0
+    assert recency(quiet, 3.0) == pytest.approx(recency(quiet, 48.0))
+    assert recency(np.array([0, 900 * DAY_MS]), 3.0).sum() >= 1.0
 
 
 def test_no_share_is_below_the_least_of_its_kind() -> None:
