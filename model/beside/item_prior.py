@@ -25,7 +25,7 @@ from stream.dtypes import Bools, Float32s, Float64s, Int64s
 DIM = 2
 """How many numbers of a vector the block has."""
 
-_DAY_MS = 86_400_000.0
+_DAY_MS = 86_400_000.0  # a day, in milliseconds
 # Items of sessions that must count together, each by its age; by hand. Twice as many: a
 # shop of a few sessions a day goes by more days.
 _ENOUGH = 100.0
