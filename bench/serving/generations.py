@@ -148,6 +148,7 @@ def write_overlay(
         item_attributes=tuple(attributes),
         item_shown=np.ones(len(ids), dtype=np.bool_),
         item_catalog_ms=np.zeros(len(ids), dtype=np.int64),
+        item_sessions=np.zeros(len(ids), dtype=np.int64),
         item_vectors=vectors,
     )
     folder = OverlayFolder.of(root)
