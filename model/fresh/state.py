@@ -14,6 +14,7 @@ from model.fresh.active.hyperedges import SessionMembers
 from model.fresh.active.origin import Origin
 from model.fresh.audit import worst_cosine
 from model.fresh.changes import MergedChanges, merged
+from model.fresh.clicked import clicked_as_json
 from model.fresh.directory import Directory, Keys
 from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
@@ -43,9 +44,6 @@ _FOLLOWS = 0.002
 # a twentieth of it, bfloat16 on a GPU less than half. Twice as much: a small change of
 # a long text waits for the next generation.
 _SAME_TEXT = 0.01
-# Items that a segment names as clicked for a query since the generation, most sessions
-# first: what explains its vector. Twice as many: a tenth more of a busy query's row.
-_MOST_CLICKED = 10
 # A movement that is always looked at.
 _ANY = np.float32(np.inf)
 
@@ -422,26 +420,9 @@ class FreshState:
         texts = [self._directory.query_text(slot) for slot in slots.tolist()]
         kept = [place for place, text in enumerate(texts) if text]
         named = [texts[place] for place in kept]
-        return named, self._clicks_of(slots[kept]), self._fed_back(slots[kept])
-
-    def _clicks_of(self, queries: Int64s) -> list[str]:
-        """Return what was clicked for queries since the generation, as a segment has
-        it.
-        """
-        clicked = self._graph.feedback.new_clicks(queries)
-        # By query, most sessions first.
-        order = np.lexsort((-clicked.sessions, clicked.place))
-        counts: list[dict[str, int]] = [{} for _ in queries]
-        for place, sessions, slot in zip(
-            clicked.place[order].tolist(),
-            clicked.sessions[order].tolist(),
-            clicked.item[order].tolist(),
-            strict=True,
-        ):
-            found = counts[place]
-            if len(found) < _MOST_CLICKED and (item_id := self._directory.item_id(slot)):
-                found[item_id] = sessions
-        return [json.dumps(each, ensure_ascii=False) if each else "" for each in counts]
+        clicked = self._graph.feedback.new_clicks(slots[kept])
+        told = clicked_as_json(clicked, len(kept), self._directory.item_id)
+        return named, told, self._fed_back(slots[kept])
 
     def _sessions_of(self, items: Int64s) -> Int64s:
         """Return ``int64 [n]``, sessions since the generation that have items and
