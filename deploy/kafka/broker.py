@@ -16,6 +16,7 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from itertools import cycle, islice
 from pathlib import Path
 
 from kafka.admin import KafkaAdminClient
@@ -39,7 +40,9 @@ _POLL_SECONDS = 0.1
 _FREE_PORTS = range(12_000, 32_768)
 # Tries until one is free. Twice as many: a machine that has hardly any is told later.
 _PORT_ATTEMPTS = 1000
-_ANY_PORT = random.SystemRandom()  # of its own: tests seed the usual one
+# Each in turn, so that who asks for several before it listens has several. In an order
+# of each process's own; tests seed the usual generator.
+_PORTS_IN_TURN = cycle(random.Random().sample(_FREE_PORTS, len(_FREE_PORTS)))
 
 
 _CONFIG = """\
@@ -307,7 +310,7 @@ class LocalBroker(LocalService):
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that no process listens on now.
+    """Return a loopback TCP port that no process listens on now, another each time.
 
     It is none of those that the system gives to outgoing connections, which could take
     it before it is listened on.
@@ -315,8 +318,7 @@ def free_port() -> int:
     Raises:
         PortTakenError: hardly any is free.
     """
-    for _ in range(_PORT_ATTEMPTS):
-        port = _ANY_PORT.choice(_FREE_PORTS)
+    for port in islice(_PORTS_IN_TURN, _PORT_ATTEMPTS):
         with contextlib.suppress(OSError), socket.create_server((_HOST, port)):
             return port
     raise PortTakenError(

@@ -207,3 +207,12 @@ def test_fetching_the_jars_is_told(
     for told in ("kafka: fetching Kafka's jars with Maven, 44 MB (once)\n", ""):
         assert kafka_jars().parent == tmp_path / "cache"
         assert capsys.readouterr().err == told
+
+
+def test_ports_that_are_asked_for_one_after_the_other_differ(
+    free_port: Callable[[], int],
+) -> None:
+    """Who asks for several and listens afterwards has several."""
+    ports = [free_port() for _ in range(500)]
+
+    assert len(set(ports)) == len(ports)

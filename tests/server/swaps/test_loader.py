@@ -1,6 +1,9 @@
 """Loads that take too long."""
 
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,12 +38,26 @@ def test_a_load_that_hangs_is_given_up(
     assert Loader(ServerSettings()).load(path).generation.path == path
 
 
-def test_a_slow_load_ends_after_the_file_that_it_is_at(artifacts: Artifacts) -> None:
+def test_a_slow_load_ends_after_the_file_that_it_is_at(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was given up reads no further."""
     path = artifacts.store.generation_path(artifacts.write(make_catalogue(30, ["lamp"])))
-    loader = Loader(ServerSettings(load_seconds=1e-9))
+    loader = Loader(ServerSettings(load_seconds=0.05))
+    load, is_late, files = LiveGeneration.load, threading.Event(), list[Path]()
 
+    def slow(*given: Any, on_file: Callable[[Path], None], **named: Any) -> LiveGeneration:
+        def at(file: Path) -> None:
+            is_late.wait()
+            files.append(file)
+            on_file(file)
+
+        return load(*given, on_file=at, **named)
+
+    monkeypatch.setattr(LiveGeneration, "load", slow)
     with pytest.raises(LoadStuck):
         loader.load(path)
+    is_late.set()
 
     wait_until(lambda: not loader.abandoned, "the load has ended")
+    assert len(files) == 1
