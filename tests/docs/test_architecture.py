@@ -77,6 +77,15 @@ def test_the_readme_links_to_pages_that_exist(link: str) -> None:
     assert (ROOT / "docs" / link).exists()
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_a_page_names_files_that_exist(page: Path) -> None:
+    """A file that moved is named where it is now."""
+    rooms = "|".join((*PACKAGES, "bench", "clients", "deploy", "native", "testing", "tests"))
+    named = re.findall(rf"`((?:{rooms})/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8"))
+
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_no_two_files_import_each_other() -> None:
     """Files are built on each other in one order: no circle, however long."""
     graph = grimp.build_graph(*PACKAGES, CLIENT)
