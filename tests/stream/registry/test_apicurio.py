@@ -12,7 +12,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry import (
+    Schema,
+    SchemaRegistryClient,
+    topic_subject_name_strategy,
+)
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.schema_registry.json_schema import JSONSerializer
 from confluent_kafka.schema_registry.protobuf import ProtobufSerializer
@@ -42,6 +46,10 @@ _JSON_SCHEMA = {
     "properties": {"ts_ms": {"type": "integer"}, "item_id": {"type": "string"}},
     "required": ["ts_ms", "item_id"],
 }
+# Subjects by their topics' names. The usual strategy asks for associations first, and
+# one in 100 to 200 of these gets no answer from Apicurio 3.3.3 (an empty 404, which it
+# logs and does not send): whoever asked waits for ever.
+_CONF = {"subject.name.strategy": topic_subject_name_strategy}
 _UNKNOWN = b"\0\0\0\3\xe7x"
 
 
@@ -71,7 +79,7 @@ def _framed(serialize: Callable[..., Any], value: object, topic: str) -> bytes:
 
 
 def _protobuf(kind: type, client: SchemaRegistryClient) -> Any:
-    return ProtobufSerializer(kind, client, {"use.deprecated.format": False})
+    return ProtobufSerializer(kind, client, {**_CONF, "use.deprecated.format": False})
 
 
 def test_all_three_serializers_are_read(
@@ -80,9 +88,9 @@ def test_all_three_serializers_are_read(
     """Avro, Protobuf and JSON Schema, each by the schema that it registered."""
     line = dict(NEUTRAL)
     for topic, serialize, value in (
-        ("avro", AvroSerializer(client, json.dumps(LINE)), line),
+        ("avro", AvroSerializer(client, json.dumps(LINE), conf=_CONF), line),
         ("protobuf", _protobuf(pb.Event, client), pb.Event.FromString(event())),
-        ("json", JSONSerializer(json.dumps(_JSON_SCHEMA), client), line),
+        ("json", JSONSerializer(json.dumps(_JSON_SCHEMA), client, conf=_CONF), line),
     ):
         assert read_framed(_framed(serialize, value, topic), settings).events == [CLICK]
 
@@ -177,7 +185,7 @@ def test_the_stream_waits_while_it_is_away(
         poll_seconds=0.1,
         schema_registry_url=apicurio.url,
     )
-    avro = AvroSerializer(client, json.dumps(LINE))
+    avro = AvroSerializer(client, json.dumps(LINE), conf=_CONF)
     later = pb.Event.FromString(event())
     later.ts_ms += 2
     view = dict(NEUTRAL) | {"type": "view", "ts_ms": TS_MS + 1}
