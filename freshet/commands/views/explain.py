@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from freshet.explanation.of_folder import explain_hit
 from freshet.explanation.told import Told
@@ -27,12 +28,7 @@ _SECONDS = 5.0
     metavar="DIR",
     help="Folder of the generations, read instead of asking a server.",
 )
-@click.option(
-    "--target",
-    type=options.ADDRESS,
-    metavar="HOST:PORT",
-    help="gRPC address of the server that is asked, such as 127.0.0.1:50051.",
-)
+@options.target_option
 @click.option(
     "--limit",
     type=click.IntRange(min=1, max=100),
@@ -47,7 +43,7 @@ def explain(
     query: str,
     item_id: str,
     artifacts: Path | None,
-    target: str | None,
+    target: str,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -61,18 +57,21 @@ def explain(
     carry between the two, before training weighs the channels.
 
     \b
-    freshet explain --target 127.0.0.1:50051 "red shoes" shoe-17
+    freshet explain "red shoes" shoe-17
+    freshet explain --target search.example:50051 "red shoes" shoe-17
     freshet explain --artifacts artifacts "red shoes" shoe-17
 
     A protected server: as for `freshet query`.
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    if (artifacts is None) == (target is None):
+    context = click.get_current_context()
+    is_given = context.get_parameter_source("target") is not ParameterSource.DEFAULT
+    if artifacts is not None and is_given:
         raise click.UsageError(
             "give --target HOST:PORT to ask a server, or --artifacts DIR to read its folder",
-            ctx=click.get_current_context(),
+            ctx=context,
         )
     if artifacts is None:
-        told = _asked(str(target), query, item_id, limit)
+        told = _asked(target, query, item_id, limit)
     else:
         generation = current_generation(artifacts)
         overlay = current_overlay(artifacts, generation)

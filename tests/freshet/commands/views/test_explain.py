@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from freshet.commands.views.explain import explain
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
@@ -20,6 +21,7 @@ from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
+from server.settings import ServerSettings
 from stream.files import replace_file
 from testing.overlays import overlay_rows, random_units, with_evidence
 from testing.retrieval_server import serving, wait_until
@@ -288,13 +290,19 @@ def explained(run: Command, *arguments: object) -> dict[str, Any]:
     return shown
 
 
-@pytest.mark.parametrize("where", [(), ("--target", "127.0.0.1:1", "--artifacts", "x")])
-def test_either_a_server_or_a_folder(run: Command, where: tuple[str, ...]) -> None:
+def test_either_a_server_or_a_folder(run: Command) -> None:
     """It says what to give."""
-    outcome = run("explain", "mug", "A", *where)
+    outcome = run("explain", "mug", "A", "--target", "127.0.0.1:1", "--artifacts", "x")
 
     assert outcome.returncode == 2
     assert "give --target HOST:PORT to ask a server, or --artifacts DIR" in outcome.stderr
+
+
+def test_the_server_is_where_one_listens_by_default() -> None:
+    """As for `freshet query`."""
+    context = explain.make_context("explain", ["mug", "A"])
+
+    assert context.params["target"] == ServerSettings.listen
 
 
 def test_no_server_at_the_address_is_one_clear_line(run: Command) -> None:
