@@ -73,6 +73,8 @@ class Limits:
         needs_query: bool = False,
         query_id: str = "",
         alias_id: str = "",
+        visitor_fields: str = "",
+        item_field: str = "item_id",
     ) -> Interaction:
         """Return an interaction with its query normalised.
 
@@ -86,13 +88,21 @@ class Limits:
             needs_query: the format says that there is a query: none is wrong.
             query_id: names a search whose text is elsewhere; empty: none.
             alias_id: another id of the user; empty or blank: none.
+            visitor_fields: the fields of the format that say whose the session is, for
+                people; empty: ours.
+            item_field: the one that says which item.
+
+        Raises:
+            Rejected: one of them cannot be.
         """
+        if visitor_fields and not session_id.strip() and not user_id.strip():
+            raise Rejected("missing_field", f"none of {visitor_fields} has a value")
         return Interaction(
             ts_ms=self.time(ts_ms),
             session_id=self._session_id(session_id, user_id),
             user_id=self._sized("user_id", user_id, self.max_id_bytes) if user_id.strip() else "",
             query=self._query(query, action, needs_query=needs_query),
-            item_id=self.id("item_id", item_id),
+            item_id=self.id(item_field, item_id),
             action=action,
             query_id=query_id and self.id("query_id", query_id),
             alias_id=self._sized("alias_id", alias_id, self.max_id_bytes)

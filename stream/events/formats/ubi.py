@@ -137,6 +137,8 @@ def _interaction(
         action=action,
         query_id=query_id if query_id.strip() else "",
         alias_id=alias_id,
+        visitor_fields="session_id, user_id, client_id",
+        item_field="object_id",
     )
 
 

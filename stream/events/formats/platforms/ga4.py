@@ -59,6 +59,7 @@ def _interaction(
         query=fields.text(parameters, "search_term"),
         item_id=fields.identifier(item, "item_id", required=True),
         action=action,
+        visitor_fields="user_pseudo_id, user_id",
     )
 
 

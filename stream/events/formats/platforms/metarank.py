@@ -38,6 +38,8 @@ def _read_interaction(event: Mapping[str, Any], limits: Limits) -> Content:
         item_id=fields.identifier(event, "item", required=True),
         action=action,
         query_id=ranking if ranking.strip() else "",
+        visitor_fields="session, user",
+        item_field="item",
     )
     return Content((interaction,))
 

@@ -59,6 +59,8 @@ def _interaction(
         query=fields.text(event, "searchQuery"),
         item_id=_product_id(fields.mapping(detail, "product")),
         action=action,
+        visitor_fields="sessionId, userInfo.userId, visitorId",
+        item_field="product.id",
     )
 
 

@@ -69,6 +69,8 @@ def _interaction(
         query=fields.text(properties, "query"),
         item_id=fields.identifier(product, _first(product, _ITEM_IDS), required=True),
         action=action,
+        visitor_fields="anonymousId, userId",
+        item_field=" or ".join(_ITEM_IDS),
     )
 
 

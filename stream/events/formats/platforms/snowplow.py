@@ -54,6 +54,8 @@ def _interaction(
         query="",
         item_id=fields.identifier(product, "id", required=True),
         action=action,
+        visitor_fields="domain_sessionid, user_id, domain_userid",
+        item_field="id of a product",
     )
 
 

@@ -261,7 +261,11 @@ def test_hits() -> None:
     [
         (about(object_id=True), "wrong_type", "object_id"),
         ({"event_attributes": [1]}, "wrong_type", "event_attributes"),
-        ({"session_id": None, "client_id": "", "user_id": ""}, "missing_field", "session_id"),
+        (
+            {"session_id": None, "client_id": "", "user_id": ""},
+            "missing_field",
+            "none of session_id, user_id, client_id",
+        ),
         ({"timestamp": None}, "missing_field", "timestamp"),
         ({"timestamp": "soon"}, "malformed", "timestamp"),
         ({"timestamp": {}}, "wrong_type", "timestamp"),

@@ -94,7 +94,7 @@ def test_what_is_of_no_use_is_ignored(event: dict[str, Any]) -> None:
         ({"item": ["i1"]}, "wrong_type", "item must be"),
         ({"timestamp": None}, "missing_field", "timestamp is absent"),
         ({"timestamp": TS_MS // 1000}, "absurd_timestamp", "multiply by 1000"),
-        ({"session": "", "user": None}, "missing_field", "session_id is absent or empty"),
+        ({"session": "", "user": None}, "missing_field", "none of session, user has a value"),
         ({"fields": "query"}, "wrong_type", "fields must be a list"),
         ({"fields": [{"name": "query", "value": {}}]}, "wrong_type", "query must be"),
         ({"event": "sold"}, "missing_field", "no event of a form that is read"),

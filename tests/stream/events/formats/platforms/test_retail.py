@@ -96,7 +96,11 @@ def test_a_bad_product_does_not_cost_the_others() -> None:
         ({"eventType": None}, "missing_field", "eventType"),
         ({"eventType": "hover"}, "unknown_type", "hover"),
         ({"eventTime": None}, "missing_field", "eventTime"),
-        ({"visitorId": None}, "missing_field", "session_id"),
+        (
+            {"visitorId": None},
+            "missing_field",
+            "none of sessionId, userInfo.userId, visitorId has a value",
+        ),
         ({"productDetails": {}}, "wrong_type", "productDetails"),
         ({"productDetails": None}, "missing_field", "productDetails"),
     ],

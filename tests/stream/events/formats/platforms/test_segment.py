@@ -132,12 +132,12 @@ def test_calls_of_no_use(change: dict[str, Any]) -> None:
         ({"properties": [1]}, "wrong_type", "properties"),
         ({"properties": {}}, "missing_field", "product_id"),
         ({"properties": {"products": {}}}, "wrong_type", "products"),
-        ({"userId": None, "anonymousId": None}, "missing_field", "session_id"),
+        ({"userId": None, "anonymousId": None}, "missing_field", "none of anonymousId, userId"),
         ({"context": {"sessionId": {}}}, "wrong_type", "sessionId"),
         (
             {"context": {"sessionId": 9}, "anonymousId": "", "userId": None},
             "missing_field",
-            "session_id",
+            "none of anonymousId, userId",
         ),
     ],
 )

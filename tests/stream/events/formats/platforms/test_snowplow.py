@@ -98,7 +98,7 @@ def test_what_is_of_no_use_is_ignored(change: dict[str, Any]) -> None:
         (
             {"domain_sessionid": None, "domain_userid": None, "user_id": ""},
             "missing_field",
-            "session_id is absent or empty",
+            "none of domain_sessionid, user_id, domain_userid has a value",
         ),
     ],
 )
