@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from freshet.metrics_port import listening
 from freshet.metrics_settings import MetricsSettings
 from freshet.process import CommandError
-from server.addresses import split_address
+from server.listening.addresses import split_address
 
 logger = logging.getLogger(__name__)
 

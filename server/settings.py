@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from model.artifact.private_files import HAS_PRIVATE_FILES
-from server.addresses import split_address
 from server.errors import SettingsInvalid
+from server.listening.addresses import split_address
 
 
 @dataclass(frozen=True, kw_only=True)

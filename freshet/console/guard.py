@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from freshet.process import CommandError
-from server.addresses import split_address
 from server.errors import SettingsInvalid
+from server.listening.addresses import split_address
 from server.security.tokens import TokenFile
 
 _BEARER = "bearer "

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from freshet.console.guard import Guard
 from freshet.console.pages import Page, Pages, problem
 from freshet.process import CommandError
-from server.addresses import split_address
+from server.listening.addresses import split_address
 
 logger = logging.getLogger(__name__)
 

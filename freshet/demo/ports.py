@@ -12,7 +12,7 @@ from freshet.terminal.addresses import (
     STREAM_METRICS,
     TUNER_METRICS,
 )
-from server.addresses import split_address
+from server.listening.addresses import split_address
 
 _DEFAULTS = (STREAM_METRICS, TUNER_METRICS, REFRESHER_METRICS, SERVER_METRICS, SERVER_TARGET)
 

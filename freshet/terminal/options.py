@@ -11,8 +11,8 @@ import click
 
 from freshet.config import parse_duration
 from freshet.terminal.addresses import SERVER_TARGET
-from server.addresses import split_address
 from server.errors import SettingsInvalid
+from server.listening.addresses import split_address
 from stream.clock import now_ms
 
 F = TypeVar("F", bound=Callable[..., Any])

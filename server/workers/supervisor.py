@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry
 
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.store import ArtifactStore
-from server.addresses import check_can_listen, reserve_shared, split_address
 from server.app import check_artifacts
 from server.calls.ledger import shared_memory
 from server.errors import ServerError, WorkerFailed
+from server.listening.addresses import check_can_listen, reserve_shared, split_address
 from server.metrics.answering import ServerMetrics
 from server.metrics.workers import WorkerMetrics
 from server.settings import ServerSettings

@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from freshet_client import NoGeneration, RetrievalClient, ServerUnreachable
 from protos import retrieval_v1_pb2 as retrieval_pb
-from server.app import NEWEST_HEALTH, RetrievalServer
+from server.app import RetrievalServer
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy
+from server.listening.readiness import NEWEST_HEALTH
 from server.settings import ServerSettings
 from testing.retrieval_server import (
     DEADLINE_SECONDS,

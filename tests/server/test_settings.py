@@ -2,8 +2,8 @@
 
 import pytest
 
-from server.addresses import split_address
 from server.errors import SettingsInvalid
+from server.listening.addresses import split_address
 from server.settings import ServerSettings
 
 

@@ -43,7 +43,7 @@ def test_calls_that_grpc_sheds_are_counted(serve: Serve, monkeypatch: pytest.Mon
     """Its thread is busy, and its own queue is full: whoever was not handed on has a
     status from gRPC, and is counted here.
     """
-    monkeypatch.setattr("server.app._MOST_UNSEEN_CALLS", 5)
+    monkeypatch.setattr("server.listening.grpc_listener._MOST_UNSEEN_CALLS", 5)
     go_on, submit = threading.Event(), Door.submit
 
     def held(door: Door, run: Any, /, *work: Any, **more: Any) -> Any:

@@ -167,7 +167,7 @@ def test_held_reflection_streams_end(serve: Serve) -> None:
         codes = {call.code() for call in [stream(silent()) for _ in range(4)]}
         release.set()
     assert codes <= {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
-    wait_until(lambda: not len(server.server._open_calls), "nothing is kept of them")
+    wait_until(lambda: not len(server.server._doors.open_calls), "nothing is kept of them")
 
 
 def test_a_call_that_is_answered_for_too_long_leaves_nothing_behind(
@@ -192,7 +192,7 @@ def test_a_call_that_is_answered_for_too_long_leaves_nothing_behind(
         assert begun.is_set()
         release.set()
         assert done.wait(DEADLINE_SECONDS)
-        wait_until(lambda: not len(server.server._open_calls), "nothing is kept of it")
+        wait_until(lambda: not len(server.server._doors.open_calls), "nothing is kept of it")
         monkeypatch.undo()
         call(lamp(), timeout=DEADLINE_SECONDS)
 

@@ -5,7 +5,7 @@ from itertools import cycle
 
 from grpc_health.v1 import health_pb2
 
-from server.app import NEWEST_HEALTH
+from server.listening.readiness import NEWEST_HEALTH
 from testing.retrieval_server import RunningServer, Serve, check_health
 from testing.small_generations import NOW_MS, Artifacts, make_catalogue
 
