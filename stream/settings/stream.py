@@ -12,7 +12,7 @@ from stream.settings.store import StoreSettings
 from stream.settings.topics import TopicSettings
 
 
-# The keys of the last come first, in `freshet config` and in docs/operations.md.
+# The keys of the last come first, in `freshet config` and in docs/reference.md.
 @dataclass(frozen=True, kw_only=True)
 class StreamSettings(
     AccessSettings,

@@ -1,4 +1,4 @@
-"""The tables of docs/operations.md, from the code.
+"""The tables of docs/reference.md and docs/operations.md, from the code.
 
 ``python -m tests.freshet.reference`` writes them.
 """
@@ -31,11 +31,12 @@ from server.metrics.workers import WorkerMetrics
 from stream.metrics import StreamMetrics
 from stream.reasons import REASONS
 
-PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "operations.md"
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = (_DOCS / "reference.md", _DOCS / "operations.md")
 
 
 def tables() -> dict[str, str]:
-    """Return every table by the name of its place in the page."""
+    """Return every table by the name of its place in a page."""
     return {
         "commands": _table(("command", "what it does"), _commands()),
         "metrics": _table(("metric", "labels", "what it says"), _metrics()),
@@ -50,15 +51,23 @@ def tables() -> dict[str, str]:
     }
 
 
-def page_with(text: str, made: dict[str, str]) -> str:
-    """Return the page with each table between its two marks replaced."""
+def pages_with(made: dict[str, str]) -> dict[Path, str]:
+    """Return the pages with each table between its two marks replaced.
+
+    Raises:
+        ValueError: a table has no place, or more than one.
+    """
+    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
     for name, table in made.items():
         begin, end = f"<!-- table {name} -->", f"<!-- end {name} -->"
         pattern = re.compile(f"{begin}\n.*?{end}", re.DOTALL)
-        if not pattern.search(text):
-            raise ValueError(f"{PAGE} has no place for the table {name}")
-        text = pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text)  # noqa: B023  # called at once
-    return text
+        places = [page for page, text in texts.items() if pattern.search(text)]
+        if len(places) != 1:
+            raise ValueError(f"the table {name} has {len(places)} places, not one, in docs/")
+        (page,) = places
+        new = f"{begin}\n{table}\n{end}"
+        texts[page] = pattern.sub(lambda _: new, texts[page])  # noqa: B023  # called at once
+    return texts
 
 
 def _table(headers: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -152,4 +161,5 @@ def _sentences(docstring: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")
+    for page, text in pages_with(tables()).items():
+        page.write_text(text, encoding="utf-8")

@@ -1,15 +1,14 @@
-"""Tests that docs/operations.md says what the code does."""
+"""Tests that docs/reference.md and docs/operations.md say what the code does."""
 
-from tests.freshet.reference import PAGE, page_with, tables
+from tests.freshet.reference import pages_with, tables
 
 
 def test_the_tables_are_those_of_the_code() -> None:
     """Where this fails, `python -m tests.freshet.reference` brings
-    the page up to date.
+    the pages up to date.
     """
-    text = PAGE.read_text(encoding="utf-8")
-
-    assert text == page_with(text, tables())
+    for page, text in pages_with(tables()).items():
+        assert page.read_text(encoding="utf-8") == text, page.name
 
 
 def test_every_setting_is_explained() -> None:
