@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
 from prometheus_client import CollectorRegistry
 
 from model.artifact.overlay.folder import OverlayFolder
@@ -19,7 +18,7 @@ from server.http.methods import Method, methods_by_path
 from server.index_recall import RecallSampler
 from server.listening.addresses import check_can_listen, split_address
 from server.listening.doors import Doors
-from server.listening.grpc_listener import listen_grpc
+from server.listening.grpc_listener import GrpcListener
 from server.listening.readiness import Readiness
 from server.methods.generations import GenerationList
 from server.metrics.answering import ServerMetrics
@@ -139,7 +138,7 @@ class RetrievalServer:
         self._doors = Doors(
             settings, self._call_metrics, None if sharing is None else sharing.ledger
         )
-        self._server: grpc.Server | None = None
+        self._grpc: GrpcListener | None = None
         self._http: HttpListener | None = None
         self._stopped = threading.Event()
         self.http_address = settings.http_address
@@ -161,10 +160,8 @@ class RetrievalServer:
             SettingsInvalid: a certificate cannot be used.
         """
         check_artifacts(self._artifacts_path)
-        # Before gRPC's names of its methods lie over the service's own.
-        methods = methods_by_path(self._doors.routes, self._service)
         self._readiness.wait()
-        self._server, self.address = listen_grpc(
+        self._grpc = GrpcListener(
             self._settings,
             self._service,
             self._readiness,
@@ -172,9 +169,10 @@ class RetrievalServer:
             self._call_metrics,
             shares_port=self._sharing is not None,
         )
+        self.address = self._grpc.address
         try:
-            self._server.start()
-            self._http = self._listen_http(methods)
+            self._grpc.start()
+            self._http = self._listen_http(methods_by_path(self._doors.routes, self._service))
             ready = self._watcher.load_first()
         except BaseException:
             self.stop(grace_seconds=0)
@@ -202,10 +200,10 @@ class RetrievalServer:
         """
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
         self._readiness.leave()
-        if self._server is not None:
+        if self._grpc is not None:
             if grace_seconds is None:
                 threading.Event().wait(self._settings.lame_duck_seconds)
-            ended = self._server.stop(grace)
+            ended = self._grpc.stop(grace)
             self._doors.open_calls.end_held()
             if self._http is not None:
                 self._http.stop(grace)

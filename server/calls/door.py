@@ -5,44 +5,32 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 
 from server.calls.call import Call
 from server.calls.callers import Callers
-from server.calls.context import Aborted, MethodContext
 from server.calls.failure import Failure
-from server.calls.grpc_call import GrpcCall
+from server.calls.grpc_call import DirectCall, GrpcCall
 from server.calls.open_calls import OpenCalls
 from server.calls.overload import WaitBound
 from server.metrics.calls import CallMetrics, Refused
 
 logger = logging.getLogger(__name__)
 
+_Call = TypeVar("_Call", bound=Call)
+
 METHOD_ATTRIBUTE: Final = "freshet_method"
 """Of what gRPC calls for a method: its name in metrics."""
-
-SIZE_ATTRIBUTE: Final = "freshet_size"
-"""Of the same: how many calls one of its requests counts as; None: as one."""
-
-OURS_ATTRIBUTE: Final = "freshet_ours"
-"""Of the same: whether it takes our context, and its call is answered without gRPC's
-own way from a method to a message.
-"""
 
 _NO_MESSAGE: Final = Failure(
     code=grpc.StatusCode.INVALID_ARGUMENT,
     message="the call has no message; send exactly one",
     reason="NO_MESSAGE",
-)
-
-_INTERNAL: Final = Failure(
-    code=grpc.StatusCode.INTERNAL,
-    message="internal error; see the server's log",
-    reason="INTERNAL",
 )
 
 
@@ -122,29 +110,34 @@ class Door(ThreadPoolExecutor):
         if self._is_streaming:
             self._stream(call, run, answer, event, state, behavior, argument, read, write)
             return _DONE
-        size_of = getattr(behavior, SIZE_ATTRIBUTE, None)
-        is_ours = getattr(behavior, OURS_ATTRIBUTE, False)
 
-        def received(message: bytes | None) -> None:
-            if message is None:
-                call.refuse(_NO_MESSAGE)
-                return
-
+        def answer_it(call: GrpcCall, message: bytes) -> None:
             def argument_of() -> Any:
-                request = self._read(call, read, message)
-                if size_of is not None and request is not None:
-                    self.charge(call, size_of(request))
-                return request
+                return self._read(call, read, message)
 
-            if is_ours:
-                self.queue(call, lambda: _answer(call, behavior, argument_of, write))
-            else:
-                self.queue(
-                    call, lambda: run(answer, event, state, behavior, argument_of, read, write)
-                )
+            run(answer, event, state, behavior, argument_of, read, write)
 
-        call.receive(received)
+        call.receive(partial(self._received, call, answer_it))
         return _DONE
+
+    def take(self, call: DirectCall, answer: Callable[[DirectCall, bytes], None]) -> None:
+        """Let a call in, or end it with a status; in gRPC's thread, so it never waits.
+
+        Args:
+            call: that has come.
+            answer: answers it by its message, in a thread of the door's.
+        """
+        self.num_taken += 1
+        if self.admit(call):
+            call.receive(partial(self._received, call, answer))
+
+    def _received(
+        self, call: _Call, answer: Callable[[_Call, bytes], None], message: bytes | None
+    ) -> None:
+        if message is None:
+            call.refuse(_NO_MESSAGE)
+        else:
+            self.queue(call, partial(answer, call, message))
 
     def admit(self, call: Call) -> bool:
         """Let a call in, or end it with a status; return whether it is in."""
@@ -263,21 +256,3 @@ class Door(ThreadPoolExecutor):
 
     def _refuse_overload(self, call: Call) -> None:
         self._open_calls.refuse_overload(call)
-
-
-def _answer(
-    call: GrpcCall,
-    behavior: Callable[[Any, MethodContext], Any],
-    request_of: Callable[[], Any],
-    write: Callable[[Any], bytes],
-) -> None:
-    """Answer a call by one of our methods, or end it with a status."""
-    try:
-        request = request_of()
-        if request is not None:
-            call.answer(write(behavior(request, MethodContext(call))))
-    except Aborted:
-        return
-    except Exception:  # none that a method knows of: it has a status for those
-        logger.exception("answer_failed method=%s", call.method)
-        call.refuse(_INTERNAL)

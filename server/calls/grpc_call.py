@@ -1,11 +1,15 @@
 """One call as gRPC holds it: the one module that reaches below gRPC's public interface.
 
 gRPC gives a call a thread before its message has come, so that a client which sends
-none holds it for as long as it likes. `GrpcCall` receives the message first.
+none holds it for as long as it likes. `GrpcCall` receives the message first. And what
+gRPC's server does in Python for a call, whatever its method is, costs twice what its
+core does: `DirectMethods` takes calls from the core.
 """
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any, Final
 
 import grpc
@@ -15,23 +19,24 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled, witho
 from server.calls.call import Call
 from server.calls.failure import Failure, Metadata
 
+logger = logging.getLogger(__name__)
+
 _NO_FLAGS: Final = 0  # of an operation, as gRPC itself passes
+_GOES_ON: Final = None, ()
+"""What gRPC's loop is told where a call has not ended with an event."""
 
 
-class GrpcCall(Call):
-    """A call over gRPC.
+class _HeldCall(Call):
+    """What is known of a call from the event that began it.
 
     Args:
         event: what gRPC got.
-        state: what gRPC keeps of it.
         method: its name, for metrics.
     """
 
-    def __init__(self, event: Any, state: Any, method: str) -> None:
+    def __init__(self, event: Any, method: str) -> None:
         super().__init__(method)
         self._event = event
-        self._state = state
-        self._refused_with: grpc.StatusCode | None = None
 
     @property
     def metadata(self) -> Metadata:
@@ -51,6 +56,29 @@ class GrpcCall(Call):
         names = cygrpc.peer_identities(self._event.call) or ()
         return names[0].decode(errors="replace") if names else ""
 
+    def cancel(self) -> None:
+        """End the call at once, also where its client does not read its answer."""
+        self._event.call.cancel()
+
+    def _code_of_cancelled(self) -> str:
+        is_late = self._event.call_details.deadline <= time.time()
+        return "DEADLINE_EXCEEDED" if is_late else "CANCELLED"
+
+
+class GrpcCall(_HeldCall):
+    """A call over gRPC that gRPC's server answers.
+
+    Args:
+        event: what gRPC got.
+        state: what gRPC keeps of it.
+        method: its name, for metrics.
+    """
+
+    def __init__(self, event: Any, state: Any, method: str) -> None:
+        super().__init__(event, method)
+        self._state = state
+        self._refused_with: grpc.StatusCode | None = None
+
     @property
     def is_active(self) -> bool:
         """Whether somebody waits for its status."""
@@ -64,8 +92,7 @@ class GrpcCall(Call):
         if self._refused_with is not None:
             return self._refused_with.name
         if state.client is _server._CANCELLED:  # noqa: SLF001  # see above
-            is_late = self._event.call_details.deadline <= time.time()
-            return "DEADLINE_EXCEEDED" if is_late else "CANCELLED"
+            return self._code_of_cancelled()
         return "OK" if state.code is None else str(grpc.StatusCode(state.code).name)
 
     def on_end(self, callback: Callable[[], None]) -> None:
@@ -95,30 +122,6 @@ class GrpcCall(Call):
             self._event.call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), come)
             state.due.add(_server._RECEIVE_MESSAGE_TOKEN)  # noqa: SLF001  # see above
 
-    def answer(self, message: bytes) -> None:
-        """Answer the call, unless it has ended.
-
-        As gRPC does with what a method returns, without its way there: the contexts,
-        plug-ins and looks at the state of a call that could have been answered before
-        are a fifth of what a short call costs.
-        """
-        state = self._state
-        operations = (
-            cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),
-            cygrpc.SendMessageOperation(message, _NO_FLAGS),
-            cygrpc.SendStatusFromServerOperation(None, cygrpc.StatusCode.ok, b"", _NO_FLAGS),
-        )
-        token = _server._SEND_STATUS_FROM_SERVER_TOKEN  # noqa: SLF001  # see above
-        with state.condition:
-            if state.statused or state.client is _server._CANCELLED:  # noqa: SLF001  # see above
-                return
-            self._event.call.start_server_batch(
-                operations,
-                _server._send_status_from_server(state, token),  # noqa: SLF001  # see above
-            )
-            state.statused = True
-            state.due.add(token)
-
     def refuse(self, failure: Failure) -> None:
         """End the call with a status, unless it has ended.
 
@@ -138,9 +141,199 @@ class GrpcCall(Call):
             state.client = _server._CANCELLED  # noqa: SLF001  # see above
             state.condition.notify_all()
 
-    def cancel(self) -> None:
-        """End the call at once, also where its client does not read its answer."""
-        self._event.call.cancel()
+
+class DirectCall(_HeldCall):
+    """A call of one message for one, as gRPC's core holds it.
+
+    Its events come in the one thread of gRPC's server; any thread may answer or refuse
+    it.
+
+    Args:
+        event: what the core got.
+        method: its name, for metrics.
+    """
+
+    def __init__(self, event: Any, method: str) -> None:
+        super().__init__(event, method)
+        self._lock = Lock()
+        self._num_due = 0  # of batches that the core has begun and not ended
+        self._is_cancelled = False
+        self._status: grpc.StatusCode | None = None
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def is_active(self) -> bool:
+        """Whether somebody waits for its status."""
+        return self._status is None and not self._is_cancelled
+
+    @property
+    def code(self) -> str:
+        """Name of its status as the client sees it, once it has ended."""
+        status = self._status
+        if self._is_cancelled and status in (None, grpc.StatusCode.OK):
+            return self._code_of_cancelled()
+        return "OK" if status is None else status.name
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call back once the call has ended, however it did.
+
+        Before it has been received or refused.
+        """
+        self._callbacks.append(callback)
+
+    def begin(self) -> None:
+        """Learn of its end: of a client that is gone, too."""
+        with self._lock:
+            self._start((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), self._closed)
+
+    def receive(self, then: Callable[[bytes | None], None]) -> None:
+        """Hand its message to `then`, in gRPC's thread, once it has come; None: the
+        client ended the call without one.
+        """
+
+        def come(event: Any) -> Any:
+            message = event.batch_operations[0].message()
+            self.has_message = True
+            try:
+                then(message)
+            except Exception:
+                # Whatever is wrong with one call, gRPC's one thread must go on.
+                logger.exception("message_not_taken method=%s", self.method)
+                self.cancel()
+            return self._ended()
+
+        with self._lock:
+            self._start((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), come)
+
+    def answer(self, message: bytes) -> None:
+        """Answer the call, unless it has ended."""
+        operations = (
+            cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),
+            cygrpc.SendMessageOperation(message, _NO_FLAGS),
+            cygrpc.SendStatusFromServerOperation(None, cygrpc.StatusCode.ok, b"", _NO_FLAGS),
+        )
+        self._finish(operations, grpc.StatusCode.OK)
+
+    def refuse(self, failure: Failure) -> None:
+        """End the call with a status, unless it has ended.
+
+        The thread that may be answering it finds its client gone.
+        """
+        code = _common.STATUS_CODE_TO_CYGRPC_STATUS_CODE[failure.code]
+        message = _common.encode(failure.message)
+        operations = (
+            cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),
+            cygrpc.SendStatusFromServerOperation(
+                failure.trailing_metadata, code, message, _NO_FLAGS
+            ),
+        )
+        self._finish(operations, failure.code)
+
+    def _finish(self, operations: Sequence[Any], status: grpc.StatusCode) -> None:
+        """Send what ends the call, once: a second status would never leave, and the
+        call stay open for ever.
+        """
+        with self._lock:
+            if self._status is not None or self._is_cancelled:
+                return
+            self._start(operations, self._sent)
+            self._status = status
+
+    def _start(self, operations: Sequence[Any], then: Callable[[Any], Any]) -> None:
+        self._event.call.start_server_batch(operations, then)
+        self._num_due += 1
+
+    def _closed(self, event: Any) -> Any:
+        if event.batch_operations[0].cancelled():
+            self._is_cancelled = True
+        return self._ended()
+
+    def _sent(self, _event: Any) -> Any:
+        return self._ended()
+
+    def _ended(self) -> Any:
+        """Return what gRPC's loop is told once a batch has ended: of the last one, that
+        the call has, and whom to tell.
+        """
+        with self._lock:
+            self._num_due -= 1
+            if self._num_due or self.is_active:
+                return _GOES_ON
+            callbacks, self._callbacks = self._callbacks, []
+        return self, callbacks
+
+
+class DirectMethods:
+    """Methods of a gRPC server whose calls come from its core.
+
+    The server knows of them as of calls of its own: it waits for them when it stops.
+
+    Args:
+        server: the server, before its start.
+    """
+
+    def __init__(self, server: grpc.Server) -> None:
+        self._state: Any = server._state  # type: ignore[attr-defined]  # noqa: SLF001  # see above
+        self._methods: list[_DirectMethod] = []
+
+    def add(self, path: str, name: str, let_in: Callable[[DirectCall], None]) -> None:
+        """Add a method, before the server's start.
+
+        Args:
+            path: that it is called at.
+            name: for metrics.
+            let_in: takes a call, in gRPC's thread.
+        """
+        self._state.server.register_method(path)
+        self._methods.append(_DirectMethod(self._state, path, name, let_in))
+
+    def start(self) -> None:
+        """Take calls, once the server has started."""
+        with self._state.lock:
+            if self._state.stage is _server._ServerStage.STARTED:  # noqa: SLF001  # see above
+                for method in self._methods:
+                    method.request()
+
+
+class _DirectMethod:
+    """Takes the calls of one method.
+
+    What gRPC's loop calls with the event of each that comes.
+    """
+
+    def __init__(
+        self, state: Any, path: str, name: str, let_in: Callable[[DirectCall], None]
+    ) -> None:
+        self._state = state
+        self._path = path
+        self._name = name
+        self._let_in = let_in
+
+    def request(self) -> None:
+        """Ask the core for the next call; the server's lock is held."""
+        state = self._state
+        queue = state.completion_queue
+        state.server.request_registered_call(queue, queue, self._path, self)
+        state.due.add(self)
+
+    def __call__(self, event: Any) -> Any:
+        call = DirectCall(event, self._name)
+        state = self._state
+        with state.lock:
+            state.due.remove(self)
+            state.rpc_states.add(call)
+            if state.stage is _server._ServerStage.STARTED:  # noqa: SLF001  # see above
+                self.request()
+        if not event.success:  # the server stops, and there is no call
+            return call, ()
+        try:
+            call.begin()
+            self._let_in(call)
+        except Exception:
+            # Whatever is wrong with one call, gRPC's one thread must go on.
+            logger.exception("call_not_let_in method=%s", self._name)
+            call.cancel()
+        return _GOES_ON
 
 
 def channelz_servers(first_id: int) -> bytes:

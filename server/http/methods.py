@@ -41,13 +41,14 @@ class Method:
     """
 
     def __init__(self, route: Route, function: Callable[[Any, Any], Any]) -> None:
-        described = _SERVICE.methods_by_name[route.name]
         self.name = route.name
         self.door = route.door
         self._size_of = route.size_of
         self._function = function
-        self._request: type[Message] = GetMessageClass(described.input_type)
-        self._response: type[Message] = GetMessageClass(described.output_type)
+        self._request = request_type(route.name)
+        self._response: type[Message] = GetMessageClass(
+            _SERVICE.methods_by_name[route.name].output_type
+        )
 
     def answer(self, call: HttpCall, body: bytes) -> None:
         """Answer a call that was let in, in the thread that its door gives it."""
@@ -75,7 +76,15 @@ def _has_mask(request: Message) -> bool:
 
 def methods_by_path(routes: Iterable[Route], service: object) -> Mapping[str, Method]:
     """Return the methods by the path that they are called at."""
-    return {
-        f"/{_SERVICE.full_name}/{route.name}": Method(route, getattr(service, route.name))
-        for route in routes
-    }
+    return {path_of(route.name): Method(route, getattr(service, route.name)) for route in routes}
+
+
+def path_of(method: str) -> str:
+    """Return the path that a method of the service is called at."""
+    return f"/{_SERVICE.full_name}/{method}"
+
+
+def request_type(method: str) -> type[Message]:
+    """Return the type of the messages that a method of the service is asked with."""
+    found: type[Message] = GetMessageClass(_SERVICE.methods_by_name[method].input_type)
+    return found

@@ -6,13 +6,12 @@ asks, behind no query and within no limit.
 """
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from server.calls import reflection
 from server.calls.callers import Callers
-from server.calls.door import METHOD_ATTRIBUTE, OURS_ATTRIBUTE, SIZE_ATTRIBUTE, Door
+from server.calls.door import METHOD_ATTRIBUTE, Door
 from server.calls.ledger import Ledger
 from server.calls.open_calls import OpenCalls
 from server.http.methods import Route
@@ -81,16 +80,13 @@ class Doors:
         )
         metrics.watch(lambda: len(self.open_calls), lambda: self.searching.num_waiting)
 
-    def let_in(self, service: object, health: object, reflector: object | None) -> None:
-        """Have gRPC let each method's calls in at its door.
+    def let_in(self, health: object, reflector: object | None) -> None:
+        """Have gRPC's server let calls of health and reflection in at their doors.
 
         Args:
-            service: has our methods.
-            health: has gRPC's of health.
-            reflector: has gRPC's of reflection; None: nobody may ask for it.
+            health: has gRPC's methods of health.
+            reflector: has those of reflection; None: nobody may ask for it.
         """
-        for route in self.routes:
-            _answer_at(route.door, service, route.name, size_of=route.size_of, is_ours=True)
         for method in _HEALTH_METHODS:
             _answer_at(self._health, health, method)
         if reflector is not None:
@@ -102,14 +98,7 @@ class Doors:
             door.shutdown(wait=False)
 
 
-def _answer_at(
-    door: Door,
-    servicer: object,
-    method: str,
-    *,
-    size_of: Callable[[Any], int] | None = None,
-    is_ours: bool = False,
-) -> None:
+def _answer_at(door: Door, servicer: object, method: str) -> None:
     """Have gRPC let the calls of one method of a servicer in at a door.
 
     It looks for these attributes on what it calls.
@@ -118,8 +107,6 @@ def _answer_at(
         door: where they are let in.
         servicer: what has the method.
         method: its name.
-        size_of: how many calls a request counts as; None: as one.
-        is_ours: whether the method takes a `server.calls.context.MethodContext`.
     """
     found = getattr(servicer, method)
     behavior = functools.partial(found)
@@ -127,6 +114,4 @@ def _answer_at(
     if getattr(found, "experimental_non_blocking", False):
         behavior.experimental_non_blocking = True  # type: ignore[attr-defined]
     setattr(behavior, METHOD_ATTRIBUTE, method)
-    setattr(behavior, SIZE_ATTRIBUTE, size_of)
-    setattr(behavior, OURS_ATTRIBUTE, is_ours)
     setattr(servicer, method, behavior)

@@ -1,19 +1,23 @@
 """Has gRPC listen: with what bounds its connections, and each method at its door."""
 
 import functools
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from protos import retrieval_v1_pb2_grpc as retrieval_grpc
-from server.answers.prepared import PreparedAnswers
 from server.calls import reflection
 from server.calls.core_calls import server_ids, unseen_calls
+from server.calls.grpc_call import DirectMethods
 from server.errors import ListenFailed
+from server.http.methods import path_of, request_type
 from server.listening.addresses import check_can_listen, split_address
 from server.listening.doors import Doors
 from server.listening.readiness import Readiness
 from server.methods.plain import RequestReader
+from server.methods.unary import UnaryMethod
 from server.metrics.calls import CallMetrics, Refused
 from server.security.credentials import server_credentials
 from server.service import SERVICE_NAME, RetrievalService
@@ -37,54 +41,86 @@ _MOST_UNSEEN_CALLS = 64
 _AGE_GRACE_MS = 30_000
 
 
-def listen_grpc(
-    settings: ServerSettings,
-    service: RetrievalService,
-    readiness: Readiness,
-    doors: Doors,
-    metrics: CallMetrics,
-    *,
-    shares_port: bool,
-) -> tuple[grpc.Server, str]:
-    """Return a server that is bound to the settings' address, and that address with the
-    port that was really taken; it answers once it is started.
+class GrpcListener:
+    """Answers calls over gRPC, between `start` and `stop`.
 
-    Args:
-        settings: the server's settings.
-        service: answers our methods.
-        readiness: answers health checks.
-        doors: where calls are let in.
-        metrics: of calls.
-        shares_port: whether others listen on it, too.
+    Its address is taken when it is made; what comes before the start waits.
 
-    Raises:
-        PortBusy: something else listens there.
-        ListenFailed: it cannot be listened on for another reason.
-        SettingsInvalid: a certificate cannot be used.
+    Attributes:
+        address: where it listens, HOST:PORT, with the port that was really taken.
     """
-    others = server_ids()
-    server = grpc.server(doors.searching, options=_options(settings, shares_port=shares_port))
-    reflector = reflection.make_reflector(SERVICE_NAME) if settings.reflection else None
-    doors.let_in(service, readiness.service, reflector)
-    retrieval_grpc.add_RetrievalServiceServicer_to_server(
-        service,  # type: ignore[arg-type]  # it has each method, with our own context
-        PreparedAnswers(server, {"Retrieve": RequestReader(settings)}),  # type: ignore[arg-type]  # it is all that is asked of one
-    )
-    health_pb2_grpc.add_HealthServicer_to_server(readiness.service, server)
-    if reflector is not None:
-        reflection.add_reflection(reflector, server)
-    unknown = _UnknownMethods(metrics)
-    server.add_generic_rpc_handlers((unknown,))
-    takers = (*doors.all, unknown)
-    metrics.watch_unseen(functools.partial(unseen_calls, server_ids() - others, takers))
-    host, port = split_address(settings.listen, "server.listen")
-    if not shares_port:
-        check_can_listen(host, port)
-    try:
-        bound = _add_port(server, settings)
-    except RuntimeError as error:
-        raise ListenFailed(f"cannot listen on {settings.listen}: {error}") from error
-    return server, f"{settings.listen.rpartition(':')[0]}:{bound}"
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        service: RetrievalService,
+        readiness: Readiness,
+        doors: Doors,
+        metrics: CallMetrics,
+        *,
+        shares_port: bool,
+    ) -> None:
+        """Take the settings' address.
+
+        Args:
+            settings: the server's settings.
+            service: answers our methods.
+            readiness: answers health checks.
+            doors: where calls are let in.
+            metrics: of calls.
+            shares_port: whether others listen there, too.
+
+        Raises:
+            PortBusy: something else listens there.
+            ListenFailed: it cannot be listened on for another reason.
+            SettingsInvalid: a certificate cannot be used.
+        """
+        others = server_ids()
+        self._server = grpc.server(
+            doors.searching, options=_options(settings, shares_port=shares_port)
+        )
+        self._methods = _direct_methods(self._server, settings, service, doors)
+        reflector = reflection.make_reflector(SERVICE_NAME) if settings.reflection else None
+        doors.let_in(readiness.service, reflector)
+        health_pb2_grpc.add_HealthServicer_to_server(readiness.service, self._server)
+        if reflector is not None:
+            reflection.add_reflection(reflector, self._server)
+        unknown = _UnknownMethods(metrics)
+        self._server.add_generic_rpc_handlers((unknown,))
+        takers = (*doors.all, unknown)
+        metrics.watch_unseen(functools.partial(unseen_calls, server_ids() - others, takers))
+        host, port = split_address(settings.listen, "server.listen")
+        if not shares_port:
+            check_can_listen(host, port)
+        try:
+            bound = _add_port(self._server, settings)
+        except RuntimeError as error:
+            raise ListenFailed(f"cannot listen on {settings.listen}: {error}") from error
+        self.address = f"{settings.listen.rpartition(':')[0]}:{bound}"
+
+    def start(self) -> None:
+        """Answer calls."""
+        self._server.start()
+        self._methods.start()
+
+    def stop(self, grace_seconds: float) -> threading.Event:
+        """Take no more calls, and cancel those that have not ended after the grace
+        period; return what is set once all have.
+        """
+        return self._server.stop(grace_seconds)
+
+
+def _direct_methods(
+    server: grpc.Server, settings: ServerSettings, service: RetrievalService, doors: Doors
+) -> DirectMethods:
+    """Return the methods of the service, added to a server."""
+    readers: dict[str, Callable[[bytes], Any]] = {"Retrieve": RequestReader(settings)}
+    found = DirectMethods(server)
+    for route in doors.routes:
+        read = readers.get(route.name) or request_type(route.name).FromString
+        method = UnaryMethod(route.door, getattr(service, route.name), read, route.size_of)
+        found.add(path_of(route.name), route.name, method.let_in)
+    return found
 
 
 def _add_port(server: grpc.Server, settings: ServerSettings) -> int:
