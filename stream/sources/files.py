@@ -7,6 +7,7 @@ import select
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from stream.clock import now_ms
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 _ALL_FILES = ("files", 0)
 # In the place of a fingerprint in a pipe's position, which nothing is resumed from.
 _PIPE = "pipe"
+# Unpacked bytes of a file read between two looks at whether to stop: some hundredths of
+# a second. Twice as many: a stop waits twice as long for a line that does not end.
+_BYTES_AT_ONCE = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,7 @@ class FileSource:
             records = self._read()
         if not records and self._failure:
             raise self._failure
-        if not records and not self.exhausted:
+        if not records and not self.exhausted and not self._has_paused:
             self._wait(min(self._settings.follow_poll_seconds, max_wait_seconds))
             records = self._read()
         self._handed_out.is_unapplied |= bool(records)
@@ -212,6 +216,11 @@ class FileSource:
         for file in self._files.values():
             file.close()
 
+    @property
+    def _has_paused(self) -> bool:
+        """Whether more can be read at once, though no line was complete."""
+        return any(file.paused for file in self._files.values())
+
     def _wait(self, seconds: float) -> None:
         """Wait, but not after something came out of a pipe."""
         waiting = select.poll()
@@ -245,7 +254,7 @@ class FileSource:
                 if batch is not None:
                     batches.append(batch)
                     wanted -= len(batch)
-        if wanted:
+        if wanted and not self._has_paused:
             self._handed_out.complete_ms = asked_ms
         return batches
 
@@ -300,6 +309,11 @@ class _File:
         return self._reader.bytes_done if self._reader else 0
 
     @property
+    def paused(self) -> bool:
+        """Whether the last read stopped before what there is was read."""
+        return self._reader is not None and self._reader.paused
+
+    @property
     def pipe_descriptor(self) -> int | None:
         """The open pipe; None: it is a file, or not open."""
         return self._reader.descriptor if self._reader and self._reader.is_pipe else None
@@ -313,9 +327,10 @@ class _File:
             self.ended = not follow
             return None
         reader = self._reader
-        lines = reader.read_columns(wanted, final=not follow or reader.is_pipe)
+        read = partial(reader.read_columns, wanted, max_bytes=_BYTES_AT_ONCE)
+        lines = read(final=not follow or reader.is_pipe)
         if not lines and follow and reader.was_replaced():
-            lines = reader.read_columns(wanted, final=True)
+            lines = read(final=True)
         if not lines and reader.was_rewritten and not follow:
             raise SourceUnreadable(f"{self._path} was rewritten while it was read; run it again")
         if not lines and reader.ended:

@@ -77,6 +77,7 @@ class LineReader:
     Attributes:
         head: the first bytes of the unpacked content, as far as they were read.
         ended: everything was read and nothing more is awaited.
+        paused: the last read stopped at its bound of bytes, and there may be more.
     """
 
     def __init__(self, path: Path, max_line_bytes: int) -> None:
@@ -87,8 +88,10 @@ class LineReader:
         self._offset = 0
         self._rest = b""
         self._num_dropped = 0
+        self._num_read = 0
         self.head = b""
         self.ended = False
+        self.paused = False
 
     @property
     def is_pipe(self) -> bool:
@@ -107,10 +110,16 @@ class LineReader:
 
         Leaves the reader at the start, so it is not for a pipe. None: the file is
         empty, or (`whole_line`) its first line still grows.
+
+        Raises:
+            SourceUnreadable: the file is damaged, or (without `whole_line`) cut short
+                before its first byte.
         """
         head = b""
         while b"\n" not in head and len(head) < HEAD_BYTES and (chunk := self._content.read()):
             head += chunk
+        if not head and not whole_line:
+            self._check_whole()
         self._content.rewind()
         first, newline, _ = head[:HEAD_BYTES].partition(b"\n")
         if not head or (whole_line and not newline and len(first) < HEAD_BYTES):
@@ -132,7 +141,7 @@ class LineReader:
         """Return the next lines one by one; `read_columns` says which."""
         return list(self.read_columns(max_lines, final=final))
 
-    def read_columns(self, max_lines: int, *, final: bool) -> Lines:
+    def read_columns(self, max_lines: int, *, final: bool, max_bytes: int | None = None) -> Lines:
         """Return the next lines that are not blank; none when there are none now.
 
         A byte order mark at the start of a line is no part of it: files that have one
@@ -143,22 +152,25 @@ class LineReader:
             final: do not wait for growth: take the last line without a newline too,
                 then be `ended`. Its `next_offset` is its own start, because it may grow
                 after all.
+            max_bytes: be `paused` once about so many were read, in the middle of a line
+                too, so that one without end holds nobody up; None: read on.
 
         Raises:
             SourceUnreadable: the file is damaged, or cut short; every line before that
                 was returned.
         """
         taken = Lines()
+        self.paused, until = False, None if max_bytes is None else self._num_read + max_bytes
         while len(taken) < max_lines:
-            if not len(self._waiting) and not self._fill(final=final):
-                break
+            if not len(self._waiting):
+                self.paused = until is not None and self._num_read >= until
+                if self.paused or not self._fill(final=final):
+                    break
             wanted = max_lines - len(taken)
             taken.extend(self._waiting.rows(0, wanted))
             self._waiting = self._waiting.rows(wanted)
-        if not taken and final and self.ended and self._content.is_cut_short:
-            raise SourceUnreadable(
-                f"{self._path} is cut short: its gzip data ends in the middle; copy it again"
-            )
+        if not taken and final and self.ended:
+            self._check_whole()
         return taken
 
     def was_replaced(self) -> bool:
@@ -184,10 +196,18 @@ class LineReader:
         """Close the file."""
         self._content.close()
 
+    def _check_whole(self) -> None:
+        """Refuse a file that has ended in the middle of its gzip data."""
+        if self._content.is_cut_short:
+            raise SourceUnreadable(
+                f"{self._path} is cut short: its gzip data ends in the middle; copy it again"
+            )
+
     def _fill(self, *, final: bool) -> bool:
         if self.ended:
             return False
         chunk = self._content.read()
+        self._num_read += len(chunk)
         if chunk:
             self._cut(chunk)
         elif final and self._content.is_at_end:

@@ -18,6 +18,7 @@ from stream.errors import SourceUnreadable
 from stream.events.formats.catalog import JSON_ITEM
 from stream.events.types import Record, SourcePartition
 from stream.settings import StreamSettings
+from stream.sources import files
 from stream.sources.files import FileSource
 from testing.histories import apply_events
 from tests.stream.conftest import OpenStore
@@ -416,6 +417,46 @@ def test_damaged_file_does_not_keep_the_others_from_being_read(
     assert b"c1" in values
     assert len(values) > 5000
     source.close()
+
+
+@pytest.mark.parametrize("num_bytes", [2, 5, 10])
+def test_gzip_cut_short_before_its_first_byte(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore, num_bytes: int
+) -> None:
+    """A download that broke off at once is no empty file; a followed one may grow."""
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(lines("a1"))[:num_bytes])
+    store = open_store()
+    followed = FileSource([str(path)], settings, follow=True)
+    followed.start(store)
+    assert polled(followed) == []
+    source = FileSource([str(path)], settings)
+    source.start(store)
+    with pytest.raises(SourceUnreadable, match="cut short"):
+        drain(source)
+    path.write_bytes(gzip.compress(lines("a1")))
+    assert poll_until(followed, bool) == [b"a1"]
+    followed.close()
+
+
+def test_a_poll_returns_in_the_middle_of_a_line(
+    tmp_path: Path,
+    settings: StreamSettings,
+    open_store: OpenStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever wants to stop is asked again and again; nothing is claimed of a file that
+    was not read to its end.
+    """
+    monkeypatch.setattr(files, "_BYTES_AT_ONCE", 1)
+    (tmp_path / "a.jsonl").write_bytes(lines("a1") + b"x" * 1_000_000 + b"\n")
+    source = FileSource([str(tmp_path / "*.jsonl")], replace(settings, follow_poll_seconds=60.0))
+    source.start(open_store())
+    assert values_of(polled(source)) == [b"a1"]
+    assert source.reflected_ms(once_applied={}) == {}
+    assert polled(source) == []
+    assert not source.exhausted
+    assert len(drain(source)[0]) == 1
 
 
 def test_empty_file(tmp_path: Path, settings: StreamSettings, open_store: OpenStore) -> None:

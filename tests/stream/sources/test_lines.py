@@ -203,6 +203,22 @@ def test_memory_of_a_line_without_end(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_a_line_without_end_holds_nobody_up(tmp_path: Path) -> None:
+    """A bounded read returns in the middle of a line, says so, and goes on there."""
+    for path in written(tmp_path, b"one\n" + b"x" * 5_000_000 + b"\ntwo\n"):
+        reader = LineReader(path, MAX_LINE_BYTES)
+        found: list[Line] = []
+        num_pauses = 0
+        while not reader.ended:
+            found += reader.read_columns(10, final=True, max_bytes=1_000_000)
+            num_pauses += reader.paused
+        assert num_pauses > 1
+        assert not reader.paused
+        assert [line.offset for line in found] == [0, 4, 5_000_005]
+        assert found[-1].content == b"two"
+        reader.close()
+
+
 def test_byte_order_marks(tmp_path: Path) -> None:
     """A byte order mark before a line is no part of it, also where files that have one
     were joined; a line of nothing else is blank, and within a line it stays.
