@@ -18,8 +18,10 @@ from stream.quarantine.rejections import QuarantineTally
 from stream.reading.reader import GraphReader, open_graph
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
-from stream.sources.verdict import judge_files
+from stream.sources.verdict import FileOptions, judge_files
 from stream.store.store import Store
+
+_OPTIONS = FileOptions("--events", "--items")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,7 @@ def _judge(source: FileSource, tally: QuarantineTally, stop: Event) -> None:
     Raises:
         CommandError: nothing in one of them can be used.
     """
-    unusable = "" if stop.is_set() else judge_files(source.files_read, tally).unusable
+    unusable = "" if stop.is_set() else judge_files(source.files_read, tally, _OPTIONS).unusable
     if unusable:
         raise CommandError(
             f"{printable(unusable)}; `freshet try-events FILE` gives each line's reason"

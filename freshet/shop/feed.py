@@ -25,6 +25,12 @@ DEFAULT_RATE = 20.0
 every few seconds finds something new, and one process has next to nothing to do.
 """
 
+MOST_RATE = 10_000.0
+"""Events a second that a live shop may be asked for, about what one process makes.
+Twice as many: twice as long until the first event, a minute and a half as it is, since
+sessions of a quarter of an hour begin before it.
+"""
+
 FILE_NAMES = ("items.jsonl", "events.jsonl")
 
 _DEFAULT_NUM_EVENTS = 50_000
@@ -94,15 +100,16 @@ class SimulationPlan:
             events = shop.events(start_ms, DEFAULT_EVENTS_PER_SECOND)
             chunks = _by_count(islice(events, self.total))
         else:
-            chunks = _by_clock(self._live_events(shop), stop)
+            chunks = _by_clock(self._live_events(shop, stop), stop)
         for chunk in chunks:
             yield shop.take_launched(), chunk
             if stop.is_set():
                 return
 
-    def _live_events(self, shop: Shop) -> Iterator[Line]:
+    def _live_events(self, shop: Shop, stop: Event) -> Iterator[Line]:
         start_ms = now_ms() if self.start_ms is None else self.start_ms
-        return islice(shop.events(start_ms, self.rate or DEFAULT_RATE), self.total)
+        rate = self.rate or DEFAULT_RATE
+        return islice(shop.events(start_ms, rate, is_over=stop.is_set), self.total)
 
 
 def to_files(plan: SimulationPlan, folder: Path) -> Written:

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from random import Random
@@ -85,18 +85,30 @@ class Shop:
         return lines
 
     def events(
-        self, start_ms: int = DEFAULT_START_MS, events_per_second: float = DEFAULT_EVENTS_PER_SECOND
+        self,
+        start_ms: int = DEFAULT_START_MS,
+        events_per_second: float = DEFAULT_EVENTS_PER_SECOND,
+        *,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> Iterator[dict[str, object]]:
         """Yield events without end, in the order of their time, from `start_ms` on.
 
         Sessions run side by side. Every 2,000 events a product is launched: see
         `take_launched`.
+
+        Args:
+            start_ms: UTC epoch milliseconds.
+            events_per_second: at most some thousands: there are sessions of a quarter
+                of an hour before the first event.
+            is_over: asked before each session, the first ones too; true: yield no more.
         """
         catalogue = self._catalogue
         random = Random(f"events {self._seed} {start_ms}")
         waiting: list[tuple[int, int, dict[str, object]]] = []
         num_made = num_yielded = 0
         for arrival_ms, needs in self._arrivals(random, start_ms, events_per_second):
+            if is_over():
+                return
             while waiting and waiting[0][0] <= arrival_ms:
                 event_ms, _, event = heappop(waiting)
                 if event_ms >= start_ms:

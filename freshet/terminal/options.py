@@ -1,5 +1,6 @@
 """The options that several commands share, and the types of their values."""
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -146,6 +147,19 @@ class TimeType(click.ParamType[int]):
             return now_ms() - round(parse_duration(value) * 1000)
         except ValueError:
             return self.fail(f"{value!r} is neither an ISO 8601 time nor a duration", param, ctx)
+
+
+class NumberType(click.FloatRange):
+    """A number within bounds. NaN is within all bounds, and an infinity where one is
+    open: neither is a number here.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
 
 
 class SpeedType(click.ParamType[float]):

@@ -36,6 +36,22 @@ _EVENT_FIELDS = {
 }
 
 
+class FileOptions(NamedTuple):
+    """What a command calls the options that name files.
+
+    Attributes:
+        events: of events.
+        items: of catalogue items.
+    """
+
+    events: str
+    items: str
+
+
+STREAM_OPTIONS = FileOptions("--source", "--catalog")
+"""Those of `freshet stream`."""
+
+
 class FileVerdicts(NamedTuple):
     """What is wrong with files as a whole.
 
@@ -50,7 +66,9 @@ class FileVerdicts(NamedTuple):
     doubtful: Sequence[str]
 
 
-def judge_files(files: Sequence[FileRead], tally: QuarantineTally) -> FileVerdicts:
+def judge_files(
+    files: Sequence[FileRead], tally: QuarantineTally, options: FileOptions = STREAM_OPTIONS
+) -> FileVerdicts:
     """Return what is wrong with files as a whole.
 
     Empty files are in order, and so is what was read before. A last line without a
@@ -59,6 +77,7 @@ def judge_files(files: Sequence[FileRead], tally: QuarantineTally) -> FileVerdic
     Args:
         files: that were read to their end.
         tally: what was rejected of them.
+        options: of the command that they were given to, for what to do.
     """
     unusable: list[str] = []
     doubtful: list[str] = []
@@ -70,7 +89,7 @@ def judge_files(files: Sequence[FileRead], tally: QuarantineTally) -> FileVerdic
             continue
         elif file.num_lines and rejected.num_records >= file.num_lines:
             unusable.append(
-                f"nothing in {file.path} can be used: it {_what_is_wrong(file, rejected)}"
+                f"nothing in {file.path} can be used: it {_what_is_wrong(file, rejected, options)}"
             )
         elif rejected.num_records * 2 > file.num_lines:
             share = 100 * rejected.num_records // file.num_lines
@@ -85,25 +104,25 @@ def judge_files(files: Sequence[FileRead], tally: QuarantineTally) -> FileVerdic
     return FileVerdicts("; ".join(named), doubtful)
 
 
-def _what_is_wrong(file: FileRead, rejected: RejectedRecords) -> str:
+def _what_is_wrong(file: FileRead, rejected: RejectedRecords, options: FileOptions) -> str:
     """Return the rest of a sentence that begins with the file."""
     form = text_form(file.head) if file.head else None
     return (
         form
-        or _of_other_kind(file, rejected)
+        or _of_other_kind(file, rejected, options)
         or _of_other_unit(rejected)
         or _of_other_encoding(rejected)
         or (f"has {file.num_lines:,} lines, most of which {_main_reason(rejected)}")
     )
 
 
-def _of_other_kind(file: FileRead, rejected: RejectedRecords) -> str | None:
+def _of_other_kind(file: FileRead, rejected: RejectedRecords, options: FileOptions) -> str | None:
     """Return what to do with items among the events, or events among the items."""
     fields = _fields(rejected.examples[rejected.main_reason])
     if not file.is_catalog and "item_id" in fields and fields & _ITEM_FIELDS:
-        return "seems to hold catalogue items; give it with --catalog"
+        return f"seems to hold catalogue items; give it with {options.items}"
     if file.is_catalog and fields & _EVENT_FIELDS:
-        return "seems to hold events; give it with --source"
+        return f"seems to hold events; give it with {options.events}"
     return None
 
 
@@ -125,7 +144,11 @@ def _of_other_encoding(rejected: RejectedRecords) -> str | None:
     try:
         (rejected.examples["malformed"].record.value or b"").decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
-        return "is not in UTF-8; convert it, as by: iconv -f WINDOWS-1252 -t UTF-8 FILE"
+        return (
+            "is not in UTF-8; convert it from what it was written in, as by: iconv -f "
+            "WINDOWS-1252 -t UTF-8 FILE (of Western Europe; SHIFT_JIS, GB18030 or another "
+            "of elsewhere: read a line of what comes out)"
+        )
     return None
 
 

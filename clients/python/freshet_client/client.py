@@ -405,7 +405,13 @@ def _request_of(asked: Query) -> retrieval_pb.RetrieveRequest:
     if asked.max_age_seconds is not None:
         request.min_freshness.max_age_seconds = asked.max_age_seconds
     elif asked.min_reflected_ms:
-        request.min_freshness.reflected_ms = asked.min_reflected_ms
+        try:
+            request.min_freshness.reflected_ms = asked.min_reflected_ms
+        except ValueError:
+            raise QueryRefused(
+                f"min_reflected_ms is {asked.min_reflected_ms}; it must be UTC epoch "
+                "milliseconds, as a receipt has them"
+            ) from None
     return request
 
 

@@ -48,7 +48,7 @@ from freshet.terminal import options
 )
 @click.option(
     "--views-share",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=options.NumberType(0, 1, max_open=True),
     metavar="SHARE",
     help="Turn this share of the past's search clicks into views [default: 0].",
 )

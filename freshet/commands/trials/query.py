@@ -87,7 +87,7 @@ from freshet_client import (
 )
 @click.option(
     "--min-score",
-    type=click.FloatRange(-1, 1),
+    type=options.NumberType(-1, 1),
     metavar="SCORE",
     default=None,
     help="Least score of an item.",

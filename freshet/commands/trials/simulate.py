@@ -43,7 +43,7 @@ from freshet.terminal import options
 @click.option("--follow", is_flag=True, help="Continue in real time; append to files that exist.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.NumberType(min=0, min_open=True, max=feed.MOST_RATE),
     metavar="N",
     help="Events per second in real time; implies --follow [default: 20].",
 )

@@ -253,6 +253,8 @@ def test_what_is_not_fresh_enough_is_an_error_of_its_own(
             assert (caught.value.code, caught.value.retriable) == ("FAILED_PRECONDITION", True)
         with pytest.raises(QueryRefused, match="give one of the two"):
             client.retrieve_json("brand new", min_reflected_ms=1, max_age_seconds=1.0)
+        with pytest.raises(QueryRefused, match="must be UTC epoch"):
+            client.retrieve("brand new", min_reflected_ms=NOW_MS * 10**9)
 
 
 def test_what_is_asked_most_comes_by_query(artifacts: Artifacts, serve: Serve) -> None:

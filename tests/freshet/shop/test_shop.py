@@ -156,3 +156,12 @@ def test_a_launch_can_be_asked_for() -> None:
     assert {event["item_id"] for event in clicks} == {launch.product.item_id}
     assert len({event["session_id"] for event in clicks}) == 4
     assert [event["query"] == launch.query for event in clicks] == [False, True, True, False]
+
+
+def test_a_shop_that_is_told_to_stop_makes_no_more() -> None:
+    """Also before its first event, while sessions begin that it starts with: at a high
+    rate that takes minutes.
+    """
+    looks = iter([False, False, True])
+
+    assert list(Shop(7).events(events_per_second=5000.0, is_over=lambda: next(looks))) == []

@@ -13,6 +13,7 @@ from freshet.terminal.options import (
     SPEED,
     TIME,
     NamedPath,
+    NumberType,
     SourceAddress,
 )
 
@@ -78,3 +79,11 @@ def test_an_empty_path_is_not_the_current_folder(path_type: NamedPath) -> None:
         path_type.convert("", None, None)
 
     assert path_type.convert(".", None, None) == Path()
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "0"])
+def test_numbers_are_finite_and_within_bounds(text: str) -> None:
+    """NaN is within all bounds as Python compares, an infinity where one is open."""
+    with pytest.raises(click.BadParameter):
+        NumberType(min=0, min_open=True).convert(text, None, None)
+    assert NumberType(min=0, min_open=True).convert("2.5", None, None) == 2.5

@@ -8,7 +8,7 @@ from stream.events.types import Record, Rejection, SourcePartition
 from stream.quarantine.file import FileQuarantine
 from stream.quarantine.rejections import QuarantineTally
 from stream.sources.files import FileRead
-from stream.sources.verdict import judge_files
+from stream.sources.verdict import FileOptions, judge_files
 
 GOOD = b'{"ts_ms": 1700000000000, "type": "view", "session_id": "s", "item_id": "i"}'
 
@@ -101,6 +101,10 @@ def test_items_and_events_in_each_others_place(tally: QuarantineTally) -> None:
     )
     assert "/events can be used: it seems to hold events; give it with --source" in unusable
 
+    options = FileOptions("--events", "--items")
+    unusable, _ = judge_files([read_of("items", 1, item)], tally, options)
+    assert "give it with --items" in unusable
+
 
 def test_more_than_half_unusable(tally: QuarantineTally) -> None:
     """It is a warning with the share and the main reason; half is not."""
@@ -126,6 +130,8 @@ def test_other_encodings(tally: QuarantineTally) -> None:
     tally.put([rejected("a", 0, value='{"query": "café"}'.encode("latin-1"))], 0)
     unusable, _ = judge_files([read_of("a", 1, b'{"query')], tally)
     assert "is not in UTF-8" in unusable
+    assert "WINDOWS-1252" in unusable
+    assert "SHIFT_JIS" in unusable
 
 
 def test_only_the_last_line_again(tally: QuarantineTally) -> None:

@@ -222,6 +222,19 @@ def test_options_of_the_other_evaluation_are_refused(
     assert more[-2] in found.stderr
 
 
+def test_a_catalogue_given_as_events_is_told_by_the_options_that_there_are(
+    run: Command, tmp_path: Path
+) -> None:
+    """The advice can be followed: `freshet stream` calls them otherwise."""
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"item_id": "i", "title": "Lamp"}\n')
+
+    outcome = run("evaluate", "--events", items)
+
+    assert outcome.returncode == 1
+    assert "give it with --items" in outcome.stderr
+
+
 def test_an_interrupt_ends_a_fit(
     run: Command, log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
