@@ -96,10 +96,17 @@ class Content:
         """Whether a file began to say something else while it was read."""
         return self._raw.was_rewritten
 
-    @property
-    def is_cut_short(self) -> bool:
-        """Whether a gzip member has begun and not ended."""
-        return self._member is not None
+    def check_whole(self) -> None:
+        """Refuse what has ended in the middle of its gzip data, however little there
+        is of it.
+
+        Raises:
+            SourceUnreadable: a gzip member has begun and not ended.
+        """
+        if self._member is not None:
+            raise SourceUnreadable(
+                f"{self._path} is cut short: its gzip data ends in the middle; copy it again"
+            )
 
     def read(self) -> bytes:
         """Return the next bytes; none: there are no more now.

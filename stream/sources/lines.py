@@ -12,7 +12,6 @@ from typing import Self
 
 import numpy as np
 
-from stream.errors import SourceUnreadable
 from stream.sources.content import HEAD_BYTES, Content
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -119,7 +118,7 @@ class LineReader:
         while b"\n" not in head and len(head) < HEAD_BYTES and (chunk := self._content.read()):
             head += chunk
         if not head and not whole_line:
-            self._check_whole()
+            self._content.check_whole()
         self._content.rewind()
         first, newline, _ = head[:HEAD_BYTES].partition(b"\n")
         if not head or (whole_line and not newline and len(first) < HEAD_BYTES):
@@ -170,7 +169,7 @@ class LineReader:
             taken.extend(self._waiting.rows(0, wanted))
             self._waiting = self._waiting.rows(wanted)
         if not taken and final and self.ended:
-            self._check_whole()
+            self._content.check_whole()
         return taken
 
     def was_replaced(self) -> bool:
@@ -195,13 +194,6 @@ class LineReader:
     def close(self) -> None:
         """Close the file."""
         self._content.close()
-
-    def _check_whole(self) -> None:
-        """Refuse a file that has ended in the middle of its gzip data."""
-        if self._content.is_cut_short:
-            raise SourceUnreadable(
-                f"{self._path} is cut short: its gzip data ends in the middle; copy it again"
-            )
 
     def _fill(self, *, final: bool) -> bool:
         if self.ended:

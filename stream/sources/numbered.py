@@ -22,8 +22,8 @@ def numbered_lines(path: Path, max_line_bytes: int) -> Iterator[tuple[int, bytes
             kept.
 
     Raises:
-        SourceUnreadable: it cannot be opened, is damaged, or holds something else than
-            text.
+        SourceUnreadable: it cannot be opened, is damaged or cut short, or holds
+            something else than text; every whole line before that was yielded.
     """
     with closing(Content(path)) as content:
         number, rest = 0, b""
@@ -34,6 +34,7 @@ def numbered_lines(path: Path, max_line_bytes: int) -> Iterator[tuple[int, bytes
                 number += 1
                 if usable := _usable(line):
                     yield number, usable[: max_line_bytes + 1]
+        content.check_whole()
         if usable := _usable(rest):
             yield number + 1, usable[: max_line_bytes + 1]
 

@@ -32,3 +32,19 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """The error says which."""
     with pytest.raises(SourceUnreadable, match="none cannot be opened"):
         list(numbered_lines(tmp_path / "none", 100))
+
+
+@pytest.mark.parametrize(("num_bytes", "num_lines"), [(10, 0), (-1, 2)])
+def test_gzip_cut_short(tmp_path: Path, num_bytes: int, num_lines: int) -> None:
+    """It is told after the whole lines, as `freshet stream` tells it, and no part of a
+    line is taken for one.
+    """
+    path = tmp_path / "cut.gz"
+    path.write_bytes(gzip.compress(b"{1}\n{2}\n{3")[:num_bytes])
+    found: list[tuple[int, bytes]] = []
+
+    with pytest.raises(SourceUnreadable, match="cut short"):
+        for line in numbered_lines(path, 100):
+            found.append(line)  # noqa: PERF402  # what came before the error counts
+
+    assert len(found) == num_lines
