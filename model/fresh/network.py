@@ -5,6 +5,7 @@ The formulas are those of `model.network.network`; a test holds the two to each 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from model.artifact.channels import CHANNEL_NAMES, FIRST_CHANNELS
 from model.artifact.encoder import Tower, unit_rows
 from model.artifact.generation import Generation
 from model.errors import GenerationCorrupt
+from model.sums import norms
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 
 # A number whose square float32 still has. Twice as much: the same; trained vectors have
@@ -20,6 +22,9 @@ _LARGEST = 1e15
 # Nodes of a block: 1 MB a channel at 128 dimensions, which stays in a core's cache.
 # Four times as many take a quarter more time.
 _BLOCK_ROWS = 2048
+# A shorter sum of channels has no direction; it is then as movable as one of this
+# length, as a generation's nodes are. Trained channels have lengths near 1.
+_SMALLEST_LENGTH = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,22 @@ class ChannelRows:
     hypergraph: Float32s
     weights: Float64s
     hyperedges: Float64s
+
+
+class Joined(NamedTuple):
+    """Nodes whose channels are joined.
+
+    Attributes:
+        vectors: ``float32 [n, dim]`` unit vectors; NaN where there is no finite one.
+        bipartite: ``float32 [n]``, by how many radians each moves, at most, as its
+            bipartite channel moves by one: that one's attention over the length of what
+            all channels add up to (as `FreshArrays.sensitivity` has it).
+        hypergraph: ``float32 [n]``, the same of the hypergraph channel.
+    """
+
+    vectors: Float32s
+    bipartite: Float32s
+    hypergraph: Float32s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,23 +113,25 @@ class FrozenNetwork:
         """Return ``float32 [num_texts, dim]``, what the text channel makes of texts."""
         return self._encoder.contents(texts, tower)
 
-    def join(self, channels: ChannelRows, is_item: Bools) -> Float32s:
-        """Return unit vectors ``float32 [n, dim]`` of some nodes; a row that has no
-        finite one is NaN.
+    def join(self, channels: ChannelRows, is_item: Bools) -> Joined:
+        """Return the vectors of some nodes, and how far their channels move them.
 
         Args:
             channels: of the nodes.
             is_item: ``bool [n]``; False: a query.
         """
+        count = len(channels.text)
         vectors = np.empty_like(channels.text)
+        bipartite, hypergraph = np.empty(count, np.float32), np.empty(count, np.float32)
         for kind, mask in (("query", ~is_item), ("item", is_item)):
             rows = np.flatnonzero(mask)
             for start in range(0, len(rows), _BLOCK_ROWS):
                 block = rows[start : start + _BLOCK_ROWS]
-                vectors[block] = self._join(channels, block, self._attention[kind])
-        return vectors
+                joined = self._join(channels, block, self._attention[kind])
+                vectors[block], bipartite[block], hypergraph[block] = joined
+        return Joined(vectors, bipartite, hypergraph)
 
-    def _join(self, channels: ChannelRows, rows: Int64s, attention: _Attention) -> Float32s:
+    def _join(self, channels: ChannelRows, rows: Int64s, attention: _Attention) -> Joined:
         each = channels.text[rows], channels.bipartite[rows], channels.hypergraph[rows]
         degrees = np.stack(
             [
@@ -133,9 +156,11 @@ class FrozenNetwork:
             for number, channel in enumerate(each):
                 joined += shares[:, number, None] * channel
             has_vector = np.abs(joined).max(axis=1) < _LARGEST
+            length = np.maximum(norms(joined), _SMALLEST_LENGTH)
         vectors = unit_rows(np.where(has_vector[:, None], joined, 0.0))
         vectors[~has_vector] = np.nan
-        return vectors
+        moves = np.where(has_vector[:, None], shares / length[:, None], 1.0)
+        return Joined(vectors, moves[:, 1], moves[:, 2])
 
 
 def _attention_of(generation: Generation, kind: str) -> _Attention:

@@ -17,9 +17,12 @@ from model.beside.joined import directions
 from model.fresh.directory import NodeText
 from stream.dtypes import Bools, Float32s, Int64s
 
-# Texts whose directions are kept: some 20 MB. Twice as many: twice that, and new
-# queries beyond so many are read again each time they move.
-_MOST_TEXTS = 1 << 15
+# Texts whose directions are kept: as many as there are active nodes at most
+# (`RoundLimits.max_active_nodes`), some 130 MB. With fewer than a shop has new queries,
+# all of them are read again and again; twice as many would be of no use.
+_MOST_TEXTS = 1 << 18
+# Texts that there is room for at first: half a megabyte. Twice as many: twice that.
+_FIRST_ROOM = 1 << 10
 
 
 class PublishedVectors:
@@ -117,19 +120,32 @@ class _Read:
 
     def __init__(self, read: Callable[[Sequence[str]], Float32s]) -> None:
         self._read = read
-        self._known: dict[str, Float32s] = {}
+        self._places: dict[str, int] = {}
+        self._known = np.zeros((0, 0), dtype=np.float32)
 
     def of(self, texts: Sequence[str]) -> Float32s:
         """Return ``float32 [num_texts, dim]``."""
-        unknown = list(dict.fromkeys(text for text in texts if text not in self._known))
+        unknown = list(dict.fromkeys(text for text in texts if text not in self._places))
         if not texts or len(unknown) > _MOST_TEXTS:
             return self._read(texts)
-        if len(self._known) + len(unknown) > _MOST_TEXTS:
-            self._known.clear()
+        if len(self._places) + len(unknown) > _MOST_TEXTS:
+            self._places.clear()
             unknown = list(dict.fromkeys(texts))
         if unknown:
-            self._known.update(zip(unknown, self._read(unknown), strict=True))
-        return np.stack([self._known[text] for text in texts])
+            self._keep(unknown, self._read(unknown))
+        found: Float32s = self._known[[self._places[text] for text in texts]]
+        return found
+
+    def _keep(self, texts: Sequence[str], read: Float32s) -> None:
+        first, wanted = len(self._places), len(self._places) + len(texts)
+        if wanted > len(self._known):
+            room = max(wanted, 2 * len(self._known), _FIRST_ROOM)
+            grown = np.zeros((room, read.shape[1]), dtype=np.float32)
+            if first:
+                grown[:first] = self._known[:first]
+            self._known = grown
+        self._known[first:wanted] = read
+        self._places.update(zip(texts, range(first, wanted), strict=True))
 
 
 def _own_directions(vectors: Float32s, first: int, dim: int) -> Float32s:

@@ -37,9 +37,9 @@ _QUIET = 0.005
 # Twice as much: segments half as large, and 0.99995.
 _SAME = 0.005
 # Movement in radians by items that it was clicked for, estimated from above, below
-# which a query is not published again: it comes on top of its own. Two and a half times
-# as much: hardly fewer rows, and a worst cosine of 0.99996 in place of 0.99998.
-_FOLLOWS = 0.002
+# which a query is not published again: it comes on top of its own. Two fifths of it:
+# twice as many rows once much was clicked, and the same worst cosine of 0.9994.
+_FOLLOWS = 0.005
 # Relative movement of a text vector below which a text is the same: float16 rounds off
 # a twentieth of it, bfloat16 on a GPU less than half. Twice as much: a small change of
 # a long text waits for the next generation.
@@ -158,7 +158,7 @@ class FreshState:
         slots = self._move_texts(self._take_states(change, round_))
         round_.named.update(slots.tolist())
         self._graph.spread(slots)
-        vectors = self._graph.nodes.vectors(slots)
+        vectors = self._graph.nodes.compute(slots)
         follows = np.zeros(len(slots), dtype=np.bool_)
         result = self._publish(slots, vectors, follows, round_)
         # Their hyperedges are told in the next round.
@@ -385,14 +385,14 @@ class FreshState:
         """
         columns, count = self._graph.nodes.columns, self._graph.nodes.count
         slots = np.flatnonzero(columns.unrest[:count] > _QUIET)
-        vectors = self._graph.nodes.vectors(slots)
+        vectors = self._graph.nodes.compute(slots)
         movement = norms(vectors - columns.vector[slots])
         moved = movement > _SAME  # not where it is not finite
         self._graph.feedback.pull(slots[moved], movement[moved])
         followers = np.flatnonzero(columns.pull[:count] > _FOLLOWS)
         others = np.setdiff1d(followers, slots)
         slots = np.concatenate([slots, others])
-        vectors = np.concatenate([vectors, self._graph.nodes.vectors(others)])
+        vectors = np.concatenate([vectors, self._graph.nodes.compute(others)])
         return slots, vectors, np.isin(slots, followers)
 
     def _told(self, slots: Int64s, vectors: Float32s, follows: Bools, round_: _Round) -> Bools:

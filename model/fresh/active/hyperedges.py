@@ -3,13 +3,12 @@ become.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
+from model.fresh.active.changed_sets import ChangedSets, Sets, TouchedSets
 from model.fresh.active.nodes import ActiveRows, Nodes
 from model.fresh.active.origin import Origin
-from model.fresh.active.runs import GrowingColumn, MultiMap, spans
 from model.sums import (
     add_numbers,
     add_products,
@@ -17,7 +16,7 @@ from model.sums import (
     summed_products,
     sums_of_runs,
 )
-from stream.dtypes import Bools, Float32s, Float64s, Int64s
+from stream.dtypes import Bools, Float32s, Int64s
 from stream.graph.keysets import run_starts
 
 # Hyperedges of a node that learn what has changed of it: its newest, half as many as a
@@ -51,20 +50,6 @@ class SessionMembers:
     is_partial: Bools
 
 
-class _Sets(NamedTuple):
-    """Hyperedges as sets of members.
-
-    Attributes:
-        starts: ``int64 [num_sets]``, where the members of each begin.
-        sizes: ``int64 [num_sets]``.
-        slot: ``int64 [n]``, the members, set after set.
-    """
-
-    starts: Int64s
-    sizes: Int64s
-    slot: Int64s
-
-
 class Hyperedges:
     """Keeps the hypergraph channel's sums of active nodes.
 
@@ -82,7 +67,7 @@ class Hyperedges:
         self._origin = origin
         self._nodes = nodes
         self._active = active
-        self._changed = _ChangedSets()
+        self._changed = ChangedSets()
 
     def change(self, members: SessionMembers) -> None:
         """Take touched sessions in; all members are active."""
@@ -137,19 +122,19 @@ class Hyperedges:
         """
         return self._known_sets(slots).neighbours()
 
-    def _known_sets(self, slots: Int64s) -> "_Touched":
+    def _known_sets(self, slots: Int64s) -> TouchedSets:
         """Return the generation's hyperedges of some nodes, with the active members."""
         origin, rows = self._origin, self._nodes.columns.row[slots]
         known = np.flatnonzero(rows >= 0)
         if origin is None or not len(known):
-            return _Touched.nothing()
+            return TouchedSets.nothing()
         place, hyperedge = origin.hyperedges(rows[known], _HYPEREDGES)
         numbers, which = np.unique(hyperedge, return_inverse=True)
         of_number, member = origin.members(numbers)
         sizes = np.bincount(of_number, minlength=len(numbers))
         active = self._active.slots(member)
         kept = np.flatnonzero(active >= 0)
-        return _Touched(
+        return TouchedSets(
             place=known[place],
             which=which,
             share=1.0 / np.maximum(sizes, 1),
@@ -157,7 +142,7 @@ class Hyperedges:
             member=active[kept],
         )
 
-    def _hear(self, touched: "_Touched", moved: Float32s) -> None:
+    def _hear(self, touched: TouchedSets, moved: Float32s) -> None:
         """Add what the members of hyperedges are told to their sums, and to what their
         vectors may have moved.
 
@@ -179,11 +164,8 @@ class Hyperedges:
             touched.member, share, said, touched.of_set, self._nodes.count
         )
         columns.hypergraph[told] += heard
-        # The channel counts for no more than all of a vector, which is about as long as
-        # the node's own.
-        length = norms(columns.own[told]) * np.maximum(columns.hyperedges[told], 1.0)
-        angle = np.divide(norms(heard), length, out=np.zeros(len(told)), where=length > 0)
-        columns.unrest[told] += angle.astype(np.float32)
+        movement = norms(heard) / np.maximum(columns.hyperedges[told], 1.0)
+        columns.unrest[told] += (movement * columns.set_sensitivity[told]).astype(np.float32)
 
     def _add(self, members: SessionMembers, mask: Bools, sign: float) -> None:
         columns = self._nodes.columns
@@ -206,109 +188,4 @@ class Hyperedges:
         add_products(columns.hypergraph, slot[told], signs, means, number[told])
         add_numbers(columns.hyperedges, slot[told], signs)
         whole = has_items & ~members.is_partial[mask][starts]
-        self._changed.add(_Sets(starts[whole], sizes[whole], slot), 1 if sign > 0 else -1)
-
-
-class _Touched(NamedTuple):
-    """Hyperedges of some nodes, each once, and who is in them.
-
-    Attributes:
-        place: ``int64 [num_incidences]``, which of the asked nodes.
-        which: ``int64 [num_incidences]``, which of the hyperedges it is in.
-        share: ``float64 [num_sets]``, the share of one member in the mean, as often as
-            the hyperedge is there.
-        of_set: ``int64 [num_members]``, which hyperedge each member is of.
-        member: ``int64 [num_members]``, its slot.
-    """
-
-    place: Int64s
-    which: Int64s
-    share: Float64s
-    of_set: Int64s
-    member: Int64s
-
-    @classmethod
-    def nothing(cls) -> "_Touched":
-        """Return no hyperedges."""
-        none = np.zeros(0, dtype=np.int64)
-        return cls(none, none, np.zeros(0), none, none)
-
-    def neighbours(self) -> tuple[Int64s, Int64s, Float32s]:
-        """Return who is in a hyperedge with the asked nodes, once a hyperedge: slot,
-        the place of the node, and the share of one in the mean; ``[n]`` each.
-        """
-        counts = np.bincount(self.of_set, minlength=len(self.share))
-        firsts = np.cumsum(counts) - counts
-        count = counts[self.which]
-        share = np.repeat(self.share[self.which], count).astype(np.float32)
-        members = self.member[spans(firsts[self.which], count)]
-        return members, np.repeat(self.place, count), share
-
-
-class _ChangedSets:
-    """What sessions added to the generation's hyperedges, and took from them: each set
-    of members once, with how often it was added less how often it was taken.
-    """
-
-    def __init__(self) -> None:
-        self._number: dict[bytes, int] = {}
-        self._count = GrowingColumn(np.int64)
-        self._first = GrowingColumn(np.int64)
-        self._size = GrowingColumn(np.int64)
-        self._members = GrowingColumn(np.int64)
-        self._of_slot = MultiMap()
-
-    def add(self, sets: _Sets, sign: int) -> None:
-        """Add sets of members (1), or take them (-1)."""
-        if not len(sets.starts):
-            return
-        of_set = np.repeat(np.arange(len(sets.sizes)), sets.sizes)
-        slots = sets.slot[spans(sets.starts, sets.sizes)]
-        slots = slots[np.lexsort((slots, of_set))]
-        packed, ends = slots.tobytes(), (np.cumsum(sets.sizes) * slots.itemsize).tolist()
-        known, first = len(self._count.values), 0
-        numbers = np.empty(len(ends), dtype=np.int64)
-        for place, end in enumerate(ends):
-            members = packed[first:end]
-            numbers[place] = self._number.setdefault(members, len(self._number))
-            first = end
-        new, firsts = np.unique(numbers, return_index=True)
-        firsts = firsts[new >= known]
-        self._count.extend(np.zeros(len(firsts), dtype=np.int64))
-        np.add.at(self._count.values, numbers, sign)
-        if len(firsts):
-            starts, sizes = (np.cumsum(sets.sizes) - sets.sizes)[firsts], sets.sizes[firsts]
-            fresh = slots[spans(starts, sizes)]
-            self._first.extend(len(self._members.values) + np.cumsum(sizes) - sizes)
-            self._size.extend(sizes)
-            self._members.extend(fresh)
-            self._of_slot.add(fresh, np.repeat(np.arange(known, known + len(firsts)), sizes))
-
-    def of(self, slots: Int64s) -> _Touched:
-        """Return the sets that some nodes are in, as often as they were added."""
-        found = self._of_slot.find(slots)
-        counts = np.flatnonzero(self._count.values[found.value])
-        numbers, which = np.unique(found.value[counts], return_inverse=True)
-        sizes = self._size.values[numbers]
-        return _Touched(
-            place=found.place[counts],
-            which=which,
-            share=self._count.values[numbers] / np.maximum(sizes, 1),
-            of_set=np.repeat(np.arange(len(numbers)), sizes),
-            member=self._members.values[spans(self._first.values[numbers], sizes)],
-        )
-
-    def num_of(self, slots: Int64s) -> Int64s:
-        """Return ``int64 [n]``, how often sets with some nodes were added, less how
-        often they were taken; not below zero.
-        """
-        found = self._of_slot.find(slots)
-        counts = np.zeros(len(slots), dtype=np.int64)
-        np.add.at(counts, found.place, self._count.values[found.value])
-        return np.maximum(counts, 0)
-
-    def neighbours(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
-        """Return who is in a set with some nodes, once a set: slot, the place of the
-        node among `slots`, and the node's share in the set's mean; ``[n]`` each.
-        """
-        return self.of(slots).neighbours()
+        self._changed.add(Sets(starts[whole], sizes[whole], slot), 1 if sign > 0 else -1)

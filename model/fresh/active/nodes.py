@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from model.fresh.active.origin import NodeStates
-from model.fresh.network import ChannelRows, FrozenNetwork
+from model.fresh.network import ChannelRows, FrozenNetwork, Joined
+from model.sums import norms
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 
 # Slots that there is room for at first. Twice as many: twice the memory of a refresher
@@ -53,7 +54,9 @@ class NodeColumns:
         heard: ``float32 [room, num_layers, dim]``.
         sent: ``float32 [room, num_layers, dim]``, what its neighbours were told last.
         returns: ``float32 [room]``, less what active neighbours send back.
-        sensitivity: ``float32 [room]``.
+        sensitivity: ``float32 [room]``, of the vector to the bipartite channel, as it
+            was computed last.
+        set_sensitivity: ``float32 [room]``, the same to the hypergraph channel.
         vector: ``float32 [room, dim]``, as published last.
         unrest: ``float32 [room]``, estimated movement since `vector` was computed, in
             radians.
@@ -75,6 +78,7 @@ class NodeColumns:
     sent: Float32s
     returns: Float32s
     sensitivity: Float32s
+    set_sensitivity: Float32s
     vector: Float32s
     unrest: Float32s
     pull: Float32s
@@ -106,6 +110,7 @@ class Nodes:
             sent=np.zeros(layers, dtype=np.float32),
             returns=np.zeros(room, dtype=np.float32),
             sensitivity=np.zeros(room, dtype=np.float32),
+            set_sensitivity=np.zeros(room, dtype=np.float32),
             vector=np.zeros((room, dim), dtype=np.float32),
             unrest=np.zeros(room, dtype=np.float32),
             pull=np.zeros(room, dtype=np.float32),
@@ -129,6 +134,12 @@ class Nodes:
         columns.row[slots], columns.is_item[slots] = rows, is_item
         columns.vector[slots], columns.unrest[slots] = vectors, 0.0
         columns.drift[slots] = 0.0
+        # Until it is computed, the channel counts for no more than all of a vector,
+        # which is about as long as the node's own.
+        length = norms(states.own)
+        columns.set_sensitivity[slots] = np.divide(
+            1.0, length, out=np.zeros_like(length), where=length > 0
+        )
         columns.pull[slots], columns.gain[slots] = 0.0, 0.0
         for field in fields(states):
             getattr(columns, field.name)[slots] = getattr(states, field.name)
@@ -172,6 +183,18 @@ class Nodes:
             heard: ``float32 [n, num_layers, dim]``, what they have heard; None: as the
                 state has it.
         """
+        return self._joined(slots, heard).vectors
+
+    def compute(self, slots: Int64s) -> Float32s:
+        """Return what `vectors` does by the state, and note how sensitive they are to
+        what their nodes hear.
+        """
+        joined = self._joined(slots, None)
+        self.columns.sensitivity[slots] = joined.bipartite
+        self.columns.set_sensitivity[slots] = joined.hypergraph
+        return joined.vectors
+
+    def _joined(self, slots: Int64s, heard: Float32s | None) -> Joined:
         columns = self.columns
         share = np.maximum(columns.hyperedges[slots], 1.0).astype(np.float32)
         channels = ChannelRows(

@@ -93,6 +93,54 @@ class MultiMap:
         return Found(np.concatenate(places), np.concatenate(values))
 
 
+class NewestValues:
+    """The newest values of each key, so many of each, by small whole numbers as keys.
+
+    A ring a key: adding costs what is added, and a look at most so many a key, however
+    many there ever were.
+
+    Args:
+        most: values that are kept of a key. 4 bytes each, of every key up to the
+            largest.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._rings = np.zeros((0, most), dtype=np.int32)
+        self._added = np.zeros(0, dtype=np.int64)
+
+    def add(self, key: Int64s, value: Int64s) -> None:
+        """Add pairs, ``int64 [n]`` each; of one key, later ones are newer."""
+        if not len(key):
+            return
+        self._make_room(int(key.max()) + 1)
+        order = np.argsort(key, kind="stable")
+        key, value = key[order], value[order]
+        keys, first, count = np.unique(key, return_index=True, return_counts=True)
+        rank = np.arange(len(key)) - np.repeat(first, count)
+        # Of more than a ring has room for, the last are written.
+        kept = np.repeat(count, count) - rank <= self._most
+        key, rank = key[kept], rank[kept]
+        self._rings[key, (self._added[key] + rank) % self._most] = value[kept]
+        self._added[keys] += count
+
+    def find(self, asked: Int64s) -> Found:
+        """Return the newest pairs of some keys."""
+        known = np.flatnonzero(asked < len(self._added))
+        kept = np.minimum(self._added[asked[known]], self._most)
+        is_kept = np.arange(self._most) < kept[:, None]
+        values = self._rings[asked[known]][is_kept].astype(np.int64)
+        return Found(np.repeat(known, kept), values)
+
+    def _make_room(self, wanted: int) -> None:
+        if wanted <= len(self._added):
+            return
+        room = max(wanted, 2 * len(self._added))
+        rings, added = np.zeros((room, self._most), np.int32), np.zeros(room, np.int64)
+        rings[: len(self._added)], added[: len(self._added)] = self._rings, self._added
+        self._rings, self._added = rings, added
+
+
 def spans(first: Int64s, count: Int64s) -> Int64s:
     """Return ``int64 [sum of count]``: from each first number as many as its count, one
     span after the other.

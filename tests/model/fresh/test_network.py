@@ -73,7 +73,7 @@ def test_numpy_gives_the_vectors_that_torch_gives(
             hyperedges=hypergraph.degree.double().numpy(),
         ),
         is_item,
-    )
+    ).vectors
 
     np.testing.assert_allclose(vectors[~is_item], expected.query.numpy(), atol=1e-5)
     np.testing.assert_allclose(vectors[is_item], expected.item.numpy(), atol=1e-5)
@@ -99,7 +99,7 @@ def test_a_channel_that_is_switched_off_counts_nothing(generation: Generation) -
             weights=np.array([3.0]),
             hyperedges=np.array([0.0]),
         )
-        return frozen.join(rows, np.array([False]))
+        return frozen.join(rows, np.array([False])).vectors
 
     np.testing.assert_array_equal(joined(0.0), joined(5.0))
 
@@ -120,7 +120,7 @@ def test_what_has_no_finite_vector_is_nan(generation: Generation) -> None:
             hyperedges=np.zeros(4),
         ),
         np.array([True] * 4),
-    )
+    ).vectors
 
     assert np.isfinite(vectors).all(axis=1).tolist() == [True, False, False, False]
 

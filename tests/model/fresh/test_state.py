@@ -289,6 +289,23 @@ def walking_generation(publish_graph: Publish, make_arrays: MakeArrays) -> Gener
     return publish_graph(arrays, settings, WALKS, prior=PRIOR)
 
 
+def test_nodes_are_as_sensitive_as_their_generation_says(open_shop: OpenShop) -> None:
+    """What is noted when a vector is computed is what publishing stores of it, so that
+    new nodes, too, are computed again when they have moved, and not before.
+    """
+    shop = open_shop(UNBOUND)
+    graph, fresh = shop.state._graph, shop.generation.fresh
+    assert fresh is not None
+    rows = np.arange(len(fresh.sensitivity))
+    slots = graph.activate(rows)
+    stored = graph.nodes.columns.sensitivity[slots].copy()
+
+    graph.nodes.compute(slots)
+
+    np.testing.assert_allclose(graph.nodes.columns.sensitivity[slots], stored, rtol=0.02)
+    assert stored.max() > 0.0
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_walks_lead_where_a_full_pass_leads_them(
     walking_generation: Generation, make_arrays: MakeArrays, seed: int
