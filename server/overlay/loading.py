@@ -10,7 +10,7 @@ from model.artifact.overlay.gone import read_gone
 from model.artifact.overlay.merge import merge_rows
 from model.artifact.overlay.pointer import Newest
 from model.artifact.overlay.segment import Segment
-from server.overlay.held import hold
+from server.overlay.held import HeldOverlay, hold
 from server.overlay.view import NOTHING_GONE, LiveView
 
 
@@ -33,19 +33,17 @@ def load_segments(folder: OverlayFolder, newest: Newest, view: LiveView) -> Load
     """Take the segments that `newest` names and a view of its generation does not have.
 
     Only deltas, where the view has segments of the same writer and none that a newer
-    full one replaced.
+    full one replaced with more than they had.
     """
-    before = view.overlay
-    goes_on = before.writer == newest.writer and newest.first_sequence <= before.sequence
-    if goes_on and newest.sequence == before.sequence:
-        overlay = replace(before, claim=newest.claim)
+    before, after = view.overlay, _reached(view.overlay, newest)
+    if after == newest.sequence:
+        overlay = replace(before, sequence=after, claim=newest.claim)
         return Loaded(view=replace(view, overlay=overlay, claim=newest.claim, newest=newest))
-    after = before.sequence if goes_on else 0
     taken, refusal = read_chain(folder, newest, after=after, dim=before.rows.dim)
     if not taken:
         return Loaded(view=view, refusal=refusal)
     claim = newest.claim if refusal is None else taken[-1].claim
-    parts = [*([before.rows] if goes_on else []), *(segment.rows for segment in taken)]
+    parts = [*([before.rows] if after else []), *(segment.rows for segment in taken)]
     listed = {item for segment in taken for item in segment.rows.item_ids}
     carried = {id_: at for id_, at in view.carried_gone.items() if id_ not in listed}
     overlay = hold(
@@ -60,6 +58,18 @@ def load_segments(folder: OverlayFolder, newest: Newest, view: LiveView) -> Load
     pointer = newest if refusal is None else view.newest
     grown = replace(view, overlay=overlay, claim=claim, newest=pointer, carried_gone=carried)
     return Loaded(view=grown, taken=tuple(taken), refusal=refusal)
+
+
+def _reached(held: HeldOverlay, newest: Newest) -> int:
+    """Return the segment up to which what is held has what a pointer names; 0: it does
+    not go on from there.
+    """
+    if held.writer != newest.writer:
+        return 0
+    has_all = newest.is_merged and held.sequence == newest.first_sequence - 1
+    if has_all or held.sequence >= newest.first_sequence:
+        return max(held.sequence, newest.first_sequence)
+    return 0
 
 
 class GoneFile:

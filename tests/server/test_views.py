@@ -191,10 +191,33 @@ def test_deltas_and_claims_are_followed(shop: Shop) -> None:
         shop.poll()
         seen.append((shop.view.overlay.sequence, shop.view.claim.reflected_ms))
 
-    assert seen == [(1, 2), (2, 12), (3, 22), (4, 32)]
+    # Deltas are three times the first segment by then, and are merged to a fifth.
+    assert seen == [(1, 2), (2, 12), (3, 22), (5, 32)]
     assert all(shop.shows(f"item {step}") for step in range(4))
     assert shop.views.last_refusal == ""
-    assert shop.value("freshet_server_overlay_sequence") == 4
+    assert shop.value("freshet_server_overlay_sequence") == 5
+
+
+def test_what_is_only_merged_is_not_read_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that has all of a merged segment goes on behind it, without a look."""
+    live = shop.generation()
+    publisher, merge = shop.publisher(live), OverlayPublisher._merge
+
+    def merge_what_is_served(writer: OverlayPublisher, newest: Segment) -> None:
+        shop.poll()
+        merge(writer, newest)
+        shop.folder.segment_path(live, newest.sequence + 1).write_bytes(b"unread")
+
+    monkeypatch.setattr(OverlayPublisher, "_merge", merge_what_is_served)
+    shop.watcher.load_first()
+    for step in range(6):
+        publisher.publish(new_item(f"item {step}"), claim(step + 1))
+        shop.poll()
+
+    assert all(shop.shows(f"item {step}") for step in range(6))
+    assert shop.views.last_refusal == ""
+    assert shop.view.overlay.sequence == publisher.sequence == 7
+    assert shop.view.claim.reflected_ms == 6
 
 
 def test_a_view_never_changes_under_its_reader(shop: Shop) -> None:
@@ -663,7 +686,10 @@ def test_a_claim_never_goes_back_while_content_grows(shop: Shop) -> None:
 
     kinds = set()
     for step in range(4):
-        kinds.add(publisher.publish(new_item(f"item {step}"), claim(90 - step)).is_full)
+        publisher.publish(new_item(f"item {step}"), claim(90 - step))
+        newest = shop.folder.newest(shop.view.generation_id)
+        assert newest is not None
+        kinds.add(newest.is_merged)
         shop.poll()
         assert shop.shows(f"item {step}")
         assert shop.view.claim.reflected_ms == 100

@@ -24,6 +24,8 @@ class Newest:
         first_sequence: the newest full one: it and those up to `sequence` count.
         claim: how fresh they are, as of `written_ms`.
         written_ms: when this was written, UTC epoch milliseconds.
+        is_merged: whether the newest full one has what the segment before it left, and
+            no more: whoever has that one need not read it.
     """
 
     generation_id: str
@@ -32,6 +34,7 @@ class Newest:
     first_sequence: int
     claim: Claim
     written_ms: int
+    is_merged: bool = False
 
 
 def encode_newest(newest: Newest) -> bytes:
@@ -42,6 +45,7 @@ def encode_newest(newest: Newest) -> bytes:
         "writer": newest.writer,
         "sequence": newest.sequence,
         "first_sequence": newest.first_sequence,
+        "is_merged": newest.is_merged,
         "reflected_ms": claim.reflected_ms,
         "catalog_reflected_ms": claim.catalog_reflected_ms,
         "watermark_ms": claim.watermark_ms,
@@ -83,6 +87,7 @@ def decode_newest(content: bytes, name: str) -> Newest:
                 reason=said.get("reason", ""),
             ),
             written_ms=int(said["written_ms"]),
+            is_merged=said.get("is_merged", False) is True,
         )
     except (*PARSE_ERRORS, AttributeError, KeyError, OverflowError, TypeError) as error:
         raise SegmentRefused(

@@ -4,7 +4,7 @@ does.
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.artifact.overlay.encoding import check_rows, encode_segment
 from model.artifact.overlay.folder import OverlayFolder
@@ -26,6 +26,10 @@ from stream.clock import now_ms
 # Deltas on a full segment. A server that starts reads them all: some 64 files. Twice as
 # many take it twice the files, half as many write a full one twice as often.
 _MOST_DELTAS = 64
+# Times the full segment that its deltas may be before they are merged: a server that
+# starts reads as much more. Half as much: twice the merges, and a busy shop waits for
+# them.
+_OUTWEIGH = 2
 # Milliseconds that a segment stays after a full one replaced it: a server polls about
 # every 100 ms, and one that is slow may read a file a minute after it saw the pointer.
 # Twice as long keeps twice the files.
@@ -83,8 +87,8 @@ class OverlayPublisher:
     ) -> Segment:
         """Write what changed since the last call as the next segment, and point to it.
 
-        A full one at the start, and where deltas are many or outweigh the full one.
-        Items that are gone enter `GONE` first.
+        A full one at the start. Where deltas are many or outweigh the full one, they
+        are merged to a new one afterwards. Items that are gone enter `GONE` first.
 
         Args:
             rows: what changed.
@@ -103,10 +107,7 @@ class OverlayPublisher:
         check_rows(rows, "what is to be published")
         self._check_sole_writer()
         state, now = self._state, self._clock_ms()
-        parts = (*state.parts, rows)
-        is_full = not state.first_sequence or _wants_full(parts)
-        if is_full:
-            parts = (merge_rows(parts),)
+        is_full = not state.first_sequence
         segment = Segment(
             generation_id=self._generation_id,
             sequence=state.sequence + 1,
@@ -116,22 +117,34 @@ class OverlayPublisher:
             claim=claim,
             oldest=oldest or StageTimes(),
             newest=newest or StageTimes(),
-            rows=parts[-1],
+            rows=merge_rows((*state.parts, rows)) if is_full else rows,
         )
         gone = zip(rows.gone_items, rows.gone_item_ms.tolist(), strict=True)
         self._gone.change({item: Gone(ms, now) for item, ms in gone}, _shown(rows))
-        path = self._folder.segment_path(self._generation_id, segment.sequence)
-        replace_unsynced(path, encode_segment(segment))
-        after = _State(
-            sequence=segment.sequence,
-            first_sequence=segment.sequence if is_full else state.first_sequence,
-            full_ms=now if is_full else state.full_ms,
-            parts=parts,
-        )
+        self._write(segment)
+        if is_full:
+            after = _State(segment.sequence, segment.sequence, now, (segment.rows,))
+        else:
+            after = replace(state, sequence=segment.sequence, parts=(*state.parts, rows))
         self._point(after, claim)
         self._state = after
+        if _wants_full(after.parts):
+            self._merge(segment)
         self._prune()
         return segment
+
+    def _merge(self, newest: Segment) -> None:
+        """Write what all segments leave as the next one, a full one: whoever has them
+        need not read it, and waits for nothing.
+        """
+        rows, now = merge_rows(self._state.parts), self._clock_ms()
+        segment = replace(
+            newest, sequence=newest.sequence + 1, is_full=True, created_ms=now, rows=rows
+        )
+        self._write(segment)
+        after = _State(segment.sequence, segment.sequence, now, (rows,), is_merged=True)
+        self._point(after, newest.claim)
+        self._state = after
 
     def renew(self, claim: Claim) -> None:
         """Say how fresh the overlay is by now, without a new segment.
@@ -148,6 +161,10 @@ class OverlayPublisher:
         self._point(self._state, claim)
         self._prune()
 
+    def _write(self, segment: Segment) -> None:
+        path = self._folder.segment_path(self._generation_id, segment.sequence)
+        replace_unsynced(path, encode_segment(segment))
+
     def _point(self, state: "_State", claim: Claim) -> None:
         newest = Newest(
             generation_id=self._generation_id,
@@ -156,6 +173,7 @@ class OverlayPublisher:
             first_sequence=state.first_sequence,
             claim=claim,
             written_ms=self._clock_ms(),
+            is_merged=state.is_merged,
         )
         replace_unsynced(self._folder.newest_path(self._generation_id), encode_newest(newest))
 
@@ -190,7 +208,7 @@ class OverlayPublisher:
             path.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _State:
     """What has been published.
 
@@ -202,12 +220,13 @@ class _State:
     first_sequence: int
     full_ms: int
     parts: tuple[OverlayRows, ...]
+    is_merged: bool = False
 
 
 def _wants_full(parts: tuple[OverlayRows, ...]) -> bool:
-    """Whether the last of `parts` makes a new full segment worth its bytes."""
+    """Whether the parts are worth the bytes of a new full segment."""
     full, *deltas = (_size(part) for part in parts)
-    return len(deltas) > _MOST_DELTAS or (len(deltas) > 1 and sum(deltas) > full)
+    return len(deltas) > _MOST_DELTAS or (len(deltas) > 1 and sum(deltas) > _OUTWEIGH * full)
 
 
 def _size(rows: OverlayRows) -> int:

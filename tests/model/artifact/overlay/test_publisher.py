@@ -81,23 +81,46 @@ def test_a_publisher_begins_with_a_full_segment_and_goes_on_with_deltas(
     segments = [publisher.publish(rows, Claim()) for rows in published]
 
     assert [segment.sequence for segment in segments] == [1, 2, 3]
-    assert [segment.is_full for segment in segments] == [True, False, True]
+    assert [segment.is_full for segment in segments] == [True, False, False]
     found = vectors_read(folder)
     np.testing.assert_array_equal(found["a"], published[2].item_vectors[0])
     np.testing.assert_array_equal(found["b"], published[1].item_vectors[0])
 
 
-def test_many_deltas_become_one_full_segment(folder: OverlayFolder) -> None:
-    """A server that starts does not read files without end."""
+def test_many_deltas_are_merged_to_one_full_segment(folder: OverlayFolder) -> None:
+    """A server that starts does not read files without end; what was just published
+    does not wait for it.
+    """
     publisher = publisher_of(folder)
     names = [f"item {number}" for number in range(1_000)]
     vectors = random_units(RANDOM, len(names), DIM)
     publisher.publish(overlay_rows(DIM, items=dict(zip(names, vectors, strict=True))), Claim())
 
-    full = [publisher.publish(one_item("item 1"), Claim()).is_full for _ in range(70)]
+    published = [publisher.publish(one_item("item 1"), Claim()) for _ in range(70)]
 
-    assert [number for number, is_full in enumerate(full) if is_full] == [64]
+    assert not any(segment.is_full for segment in published)
+    jumps = np.diff([segment.sequence for segment in published])
+    assert np.flatnonzero(jumps == 2).tolist() == [64]
+    assert set(jumps.tolist()) == {1, 2}
+    merged = published[64].sequence + 1
+    newest = folder.newest(GENERATION)
+    assert newest is not None
+    assert (newest.first_sequence, newest.is_merged) == (merged, True)
+    assert folder.segment(GENERATION, merged, dim=DIM).is_full
     assert set(vectors_read(folder)) == set(names)
+
+
+def test_deltas_that_outweigh_the_full_segment_are_merged(folder: OverlayFolder) -> None:
+    """Twice as much as it has."""
+    publisher = publisher_of(folder)
+    for name in "abcd":
+        publisher.publish(one_item(name), Claim())
+
+    newest = folder.newest(GENERATION)
+
+    assert newest is not None
+    assert (newest.first_sequence, newest.sequence, newest.is_merged) == (5, 5, True)
+    assert set(vectors_read(folder)) == set("abcd")
 
 
 def test_numbers_ascend_over_restarts(folder: OverlayFolder) -> None:
