@@ -284,27 +284,16 @@ class Generation:
     def find_query(self, text: str) -> int | None:
         """Return the dense index of a normalised query, or None where it is not in the
         graph.
-
-        A key alone proves nothing (two texts may share one), so the text is compared,
-        too.
         """
-        key = np.uint64(text_key(text))
-        row = int(self.query_keys.searchsorted(key))
-        known = (
-            row < len(self.query_keys)
-            and self.query_keys[row] == key
-            and self.query_texts[row] == text
-        )
-        return row if known else None
+        return self.query_texts.find(text, self.query_keys)
 
     def find_item(self, item_id: str) -> int | None:
         """Return the dense index of an item, or None where the generation does not have
         it.
         """
-        if self.item_keys is None:
-            row = bisect_left(self.item_ids, text_key(item_id), key=text_key)
-        else:
-            row = int(np.searchsorted(self.item_keys, np.uint64(text_key(item_id))))
+        if self.item_keys is not None:
+            return self.item_ids.find(item_id, self.item_keys)
+        row = bisect_left(self.item_ids, text_key(item_id), key=text_key)
         return row if row < len(self.item_ids) and self.item_ids[row] == item_id else None
 
 

@@ -15,7 +15,7 @@ from freshet_native._records import (
     text_checks,
     united,
 )
-from freshet_native._requests import plain_request
+from freshet_native._requests import plain_request, row_of
 from freshet_native._vectors import add_products, codes_of, nearest, nearest_in_cells
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "read_batches",
     "read_events",
     "read_neutral",
+    "row_of",
     "text_checks",
     "united",
 ]

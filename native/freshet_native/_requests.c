@@ -1,4 +1,5 @@
-/* Requests of the plainest kind, for Python. */
+/* Requests of the plainest kind, and texts among those that are known, for Python. */
+#include "source/lookup.h"
 #include "source/wire.h"
 
 enum { QUERY = 1 << 3 | DELIMITED, K = 2 << 3 | VARINT };
@@ -54,9 +55,35 @@ static PyObject *plain_request(PyObject *Py_UNUSED(module), PyObject *message) {
                          (unsigned long)k);
 }
 
+static PyObject *row_of(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer keys, bounds, texts;
+    PyObject *asked;
+    if (!PyArg_ParseTuple(args, "y*y*y*U:row_of", &keys, &bounds, &texts, &asked))
+        return NULL;
+    PyObject *result = NULL;
+    Py_ssize_t size = 0;
+    const char *bytes = PyUnicode_AsUTF8AndSize(asked, &size);
+    if (keys.len % 8 || bounds.len % 8)
+        PyErr_SetString(PyExc_ValueError, "keys and bounds must be whole words");
+    else if (bytes != NULL) {
+        Table table = {bounds.buf, (size_t)bounds.len / 8, texts.buf, (size_t)texts.len};
+        Text text = {bytes, (size_t)size};
+        result = PyLong_FromLongLong(row_of_text(keys.buf, (size_t)keys.len / 8, &table, text));
+    } else if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        PyErr_Clear(); /* no UTF-8: it is in no table */
+        result = PyLong_FromLong(-1);
+    }
+    PyBuffer_Release(&keys);
+    PyBuffer_Release(&bounds);
+    PyBuffer_Release(&texts);
+    return result;
+}
+
 static PyMethodDef functions[] = {
     {"plain_request", plain_request, METH_O,
      "plain_request(message): the query and k of a request that has no more, None of others."},
+    {"row_of", row_of, METH_VARARGS,
+     "row_of(keys, bounds, texts, text): where a text is among those of a table; -1: nowhere."},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef_Slot module_slots[] = {

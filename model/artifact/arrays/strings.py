@@ -1,13 +1,21 @@
 """Strings by dense index, memory-mapped."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from itertools import pairwise
-from typing import overload
+from typing import TYPE_CHECKING, Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protos.text import text_key
 from stream.dtypes import Int64s
+
+IS_NATIVE: Final = find_spec("freshet_native") is not None
+"""Whether texts are looked up in C."""
+
+if IS_NATIVE or TYPE_CHECKING:
+    import freshet_native
 
 _ASCII_END = 0x80  # the first byte that is of no ASCII character
 _UTF8_MARK, _UTF8_CONTINUES = 0b1100_0000, 0b1000_0000  # of a byte that begins no character
@@ -67,6 +75,23 @@ class StringTable(Sequence[str]):
             raise IndexError(min(indices))
         data, bounds = self._bytes, self._bounds
         return [data[bounds[index] : bounds[index + 1]].tobytes() for index in indices]
+
+    def find(self, text: str, keys: NDArray[np.uint64]) -> int | None:
+        """Return the index of a string, or None where it is not in the table.
+
+        A key alone proves nothing (two strings may share one), so the string is
+        compared, too.
+
+        Args:
+            text: the string.
+            keys: ``uint64 [n]``, the `protos.text.text_key` of each, ascending.
+        """
+        if IS_NATIVE:
+            found = freshet_native.row_of(keys, self.offsets, self.data, text)
+            return None if found < 0 else found
+        key = np.uint64(text_key(text))
+        row = int(keys.searchsorted(key))
+        return row if row < len(keys) and keys[row] == key and self[row] == text else None
 
     @overload
     def __getitem__(self, index: int) -> str: ...
