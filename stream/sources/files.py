@@ -26,9 +26,10 @@ logger = logging.getLogger(__name__)
 _ALL_FILES = ("files", 0)
 # In the place of a fingerprint in a pipe's position, which nothing is resumed from.
 _PIPE = "pipe"
-# Unpacked bytes of a file read between two looks at whether to stop: some hundredths of
-# a second. Twice as many: a stop waits twice as long for a line that does not end.
-_BYTES_AT_ONCE = 16 * 1024 * 1024
+# Chunks of a file read between two looks at whether to stop, of 128 KiB or what they
+# unpack to: some hundredths of a second. Twice as many: a stop waits twice as long for
+# a line that does not end.
+_CHUNKS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,7 +328,7 @@ class _File:
             self.ended = not follow
             return None
         reader = self._reader
-        read = partial(reader.read_columns, wanted, max_bytes=_BYTES_AT_ONCE)
+        read = partial(reader.read_columns, wanted, max_chunks=_CHUNKS_AT_ONCE)
         lines = read(final=not follow or reader.is_pipe)
         if not lines and follow and reader.was_replaced():
             lines = read(final=True)

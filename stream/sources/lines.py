@@ -76,7 +76,7 @@ class LineReader:
     Attributes:
         head: the first bytes of the unpacked content, as far as they were read.
         ended: everything was read and nothing more is awaited.
-        paused: the last read stopped at its bound of bytes, and there may be more.
+        paused: the last read stopped at its bound of chunks, and there may be more.
     """
 
     def __init__(self, path: Path, max_line_bytes: int) -> None:
@@ -87,7 +87,6 @@ class LineReader:
         self._offset = 0
         self._rest = b""
         self._num_dropped = 0
-        self._num_read = 0
         self.head = b""
         self.ended = False
         self.paused = False
@@ -140,7 +139,7 @@ class LineReader:
         """Return the next lines one by one; `read_columns` says which."""
         return list(self.read_columns(max_lines, final=final))
 
-    def read_columns(self, max_lines: int, *, final: bool, max_bytes: int | None = None) -> Lines:
+    def read_columns(self, max_lines: int, *, final: bool, max_chunks: int | None = None) -> Lines:
         """Return the next lines that are not blank; none when there are none now.
 
         A byte order mark at the start of a line is no part of it: files that have one
@@ -151,20 +150,22 @@ class LineReader:
             final: do not wait for growth: take the last line without a newline too,
                 then be `ended`. Its `next_offset` is its own start, because it may grow
                 after all.
-            max_bytes: be `paused` once about so many were read, in the middle of a line
-                too, so that one without end holds nobody up; None: read on.
+            max_chunks: be `paused` after so many reads of at most a mebibyte, in the
+                middle of a line too, so that one without end holds nobody up; None:
+                read on.
 
         Raises:
             SourceUnreadable: the file is damaged, or cut short; every line before that
                 was returned.
         """
         taken = Lines()
-        self.paused, until = False, None if max_bytes is None else self._num_read + max_bytes
+        self.paused, num_chunks = False, 0
         while len(taken) < max_lines:
             if not len(self._waiting):
-                self.paused = until is not None and self._num_read >= until
+                self.paused = num_chunks == max_chunks
                 if self.paused or not self._fill(final=final):
                     break
+                num_chunks += 1
             wanted = max_lines - len(taken)
             taken.extend(self._waiting.rows(0, wanted))
             self._waiting = self._waiting.rows(wanted)
@@ -199,7 +200,6 @@ class LineReader:
         if self.ended:
             return False
         chunk = self._content.read()
-        self._num_read += len(chunk)
         if chunk:
             self._cut(chunk)
         elif final and self._content.is_at_end:

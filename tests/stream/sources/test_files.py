@@ -448,7 +448,7 @@ def test_a_poll_returns_in_the_middle_of_a_line(
     """Whoever wants to stop is asked again and again; nothing is claimed of a file that
     was not read to its end.
     """
-    monkeypatch.setattr(files, "_BYTES_AT_ONCE", 1)
+    monkeypatch.setattr(files, "_CHUNKS_AT_ONCE", 1)
     (tmp_path / "a.jsonl").write_bytes(lines("a1") + b"x" * 1_000_000 + b"\n")
     source = FileSource([str(tmp_path / "*.jsonl")], replace(settings, follow_poll_seconds=60.0))
     source.start(open_store())
