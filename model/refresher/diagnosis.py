@@ -64,7 +64,8 @@ def _lacks(lane: Lane) -> Trouble:
         return Trouble(
             Behind.UNFOLLOWED,
             "no stream keeps a feed of the store, as after a load of files that has ended: what is "
-            "in it comes into answers with a generation alone",
+            "in it comes into answers with a generation alone. If a stream runs, the refresher "
+            "reads another store: compare their --store",
         )
     shards = "; ".join(f"shard {shard}: {why}" for shard, why in sorted(lane.progress.gaps.items()))
     return Trouble(

@@ -23,7 +23,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from model.errors import SinkRefused, SinkUnavailable
+from model.errors import SettingsInvalid, SinkRefused, SinkUnavailable
 from model.sink.rows import ItemRow
 from stream.dtypes import Float32s
 
@@ -100,6 +100,25 @@ class Reflected:
     reflected_ms: int
     writer: str
     segment: int
+
+
+def check_connection(conninfo: str) -> None:
+    """Refuse what no server can be found by, before anything waits for one.
+
+    Args:
+        conninfo: as of `SinkDatabase`.
+
+    Raises:
+        SettingsInvalid: it is no connection string. Nothing of it is shown: a password
+            may be in it.
+    """
+    try:
+        psycopg.conninfo.conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError:
+        raise SettingsInvalid(
+            "--database is no connection string of libpq; write 'host=db dbname=shop', values "
+            "with spaces in '...', or postgresql://db/shop with %20 for a space"
+        ) from None
 
 
 class SinkDatabase:

@@ -10,7 +10,7 @@ from freshet.process import begin, stop_event
 from freshet.stores.artifacts import existing_artifacts
 from freshet.terminal import options
 from freshet.terminal.addresses import SINK_METRICS
-from model.sink.database import INDEXES, SinkDatabase
+from model.sink.database import INDEXES, SinkDatabase, check_connection
 from model.sink.folder import FolderReader
 from model.sink.loop import run_sink
 from model.sink.metrics import SinkMetrics
@@ -63,6 +63,7 @@ def sink(
     freshet sink --artifacts artifacts --database 'host=127.0.0.1 dbname=shop'
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     config = begin(config_file, log_level="INFO")
+    check_connection(database)
     registry = CollectorRegistry()
     name_process(registry, "sink")
     watch_disks(registry, {"artifacts": artifacts})

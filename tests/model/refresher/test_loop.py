@@ -392,6 +392,7 @@ def test_a_store_that_nobody_follows_is_told_as_that(bench: Bench) -> None:
 
     reason = bench.newest(live).claim.reason
     assert "as after a load of files" in reason
+    assert "compare their --store" in reason
     assert bench.behind() == ("unfollowed", reason)
     assert asked(bench.artifacts.root) is None
 
