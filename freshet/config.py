@@ -63,6 +63,10 @@ _FALSE = {"false", "no", "off", "0"}
 # A Kubernetes service named freshet-server has FRESHET_SERVER_PORT and the like set in
 # every pod.
 _SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+# How like a setting's variable one of an unknown table is that is taken for it, as
+# difflib has it: one letter of twenty is .97, one word more .9. Less like ones may be
+# somebody's own.
+_MISSPELT = 0.92
 
 
 class ConfigError(Exception):
@@ -166,6 +170,7 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
         from_file = _values_from_file(origin, document.get(table, {}), fields)
         from_environment = _values_from_environment(table, environment, fields)
         entries += _merge(table, fields, from_file, from_environment)
+    _refuse_misspelt(environment, [entry.variable for entry in entries])
     config = Config(entries)
     for build in (
         config.stream,
@@ -278,6 +283,18 @@ def _values_from_environment(
             known = {prefix + known_key.upper() for known_key in fields}
             raise ConfigError(f"unknown environment variable {variable}{_advice(variable, known)}")
     return values
+
+
+def _refuse_misspelt(environment: Mapping[str, str], known: typing.Sequence[str]) -> None:
+    """Refuse variables that nobody reads because the name of their table is misspelt."""
+    tables = tuple(f"FRESHET_{table.upper()}_" for table in SETTINGS)
+    for variable in environment:
+        if variable.startswith("FRESHET_") and not variable.startswith(tables):
+            near = difflib.get_close_matches(variable, known, n=1, cutoff=_MISSPELT)
+            if near and not _SERVICE_LINK.search(variable):
+                raise ConfigError(
+                    f"unknown environment variable {variable}; did you mean {near[0]}?"
+                )
 
 
 def _merge(

@@ -158,6 +158,8 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, expected: lis
     ("variable", "value", "expected"),
     [
         ("FRESHET_SERVER_DEFAULTK", "3", "did you mean FRESHET_SERVER_DEFAULT_K?"),
+        ("FRESHET_SERVERS_LISTEN", "x", "did you mean FRESHET_SERVER_LISTEN?"),
+        ("FRESHET_LOGLEVEL", "DEBUG", "did you mean FRESHET_LOG_LEVEL?"),
         ("FRESHET_SERVER_DEFAULT_K", "many", "a whole number, not 'many'"),
         ("FRESHET_MODEL_USE_IDS", "maybe", "true or false"),
         ("FRESHET_STREAM_ACTION_WEIGHTS", "click", "a number"),
@@ -178,10 +180,20 @@ def test_a_mistake_in_the_environment_is_named(variable: str, value: str, expect
 
 @pytest.mark.parametrize(
     "variable",
-    ["FRESHET_SERVER_PORT", "FRESHET_SERVER_SERVICE_HOST", "FRESHET_SERVER_PORT_50051_TCP_ADDR"],
+    [
+        "FRESHET_SERVER_PORT",
+        "FRESHET_SERVER_SERVICE_HOST",
+        "FRESHET_SERVER_PORT_50051_TCP_ADDR",
+        "FRESHET_SINK_DATABASE",
+        "FRESHET_CLIENT_METRICS_TLS",
+        "FRESHET_CLIENT_TLS_CA",
+        "FRESHET_IMAGE_VERSION",
+    ],
 )
-def test_service_links_of_kubernetes_are_no_mistake(variable: str) -> None:
-    """A service called freshet-server puts such variables into every pod."""
+def test_variables_of_others_are_no_mistake(variable: str) -> None:
+    """A service called freshet-server puts such links into every pod, and commands have
+    variables that are no settings.
+    """
     assert load_config(None, {variable: "tcp://10.0.0.7:50051"}).server().default_k == 10
 
 
