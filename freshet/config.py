@@ -286,7 +286,7 @@ def _values_from_environment(
 
 
 def _refuse_misspelt(environment: Mapping[str, str], known: typing.Sequence[str]) -> None:
-    """Refuse variables that nobody reads because the name of their table is misspelt."""
+    """Refuse variables that nobody reads, for the name of their table is misspelt."""
     tables = tuple(f"FRESHET_{table.upper()}_" for table in SETTINGS)
     for variable in environment:
         if variable.startswith("FRESHET_") and not variable.startswith(tables):

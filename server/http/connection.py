@@ -4,6 +4,8 @@ h11 does the parsing; nothing here reads a header by itself.
 """
 
 import asyncio
+import contextlib
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -28,8 +30,18 @@ _MOST_BODY_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 64 << 10
 # Digits of a deadline in milliseconds, as Connect has it: 115 days.
 _DEADLINE_DIGITS: Final = 10
+# What is read and thrown away of a refused request, so that its client, which is still
+# sending, reads why and not that the connection was reset. Eight bodies of the longest
+# kind; twice as much, or as long, lets strangers cost twice that.
+_LINGER_BYTES: Final = 8 << 20
+_LINGER_SECONDS: Final = 2.0
 
 _NO_METHOD: Final = "unknown"
+_DEADLINE: Final = b"connect-timeout-ms"
+_NO_DEADLINE: Final = (
+    f"the header connect-timeout-ms must be a whole number of milliseconds, of {_DEADLINE_DIGITS} "
+    "digits at most"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +118,11 @@ class HttpConnection:
 
     async def serve(self) -> None:
         """Serve requests until the client or a limit ends the connection."""
+        await self._serve_all()
+        self.is_idle = True
+        await self._linger()
+
+    async def _serve_all(self) -> None:
         wait_seconds = self._limits.receive_seconds
         while True:
             try:
@@ -118,6 +135,27 @@ class HttpConnection:
             self._parser.start_next_cycle()
             self.is_idle = True
             wait_seconds = self._limits.idle_seconds
+
+    async def _linger(self) -> None:
+        """Let a client that is still sending read why its request was refused."""
+        is_told = self._parser.our_state not in (h11.IDLE, h11.SEND_RESPONSE, h11.ERROR)
+        if not is_told or self._is_read_whole():
+            return
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+        left = _LINGER_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while left > 0 and (data := await self._reader.read(_READ_BYTES)):
+                    left -= len(data)
+
+    def _is_read_whole(self) -> bool:
+        """Whether what came is the whole request, such as one without a body."""
+        with contextlib.suppress(h11.RemoteProtocolError):
+            while self._parser.their_state is h11.SEND_BODY:
+                if self._parser.next_event() is h11.NEED_DATA:
+                    return False
+        return self._parser.their_state is not h11.ERROR
 
     async def _begins(self) -> bool:
         """Wait for the first bytes of a request; return False at the end of the
@@ -193,8 +231,7 @@ class HttpConnection:
         if size + len(request.target) > _MOST_HEAD_BYTES:
             # h11 itself bounds only what is not complete yet.
             raise _Refusal(431, _malformed(f"the headers have more than {_MOST_HEAD_BYTES} bytes"))
-        path = request.target.partition(b"?")[0].decode("latin-1")
-        method = self._methods.get(path)
+        method = self._methods.get(_path_of(request.target))
         if method is None:
             raise _Refusal(
                 404,
@@ -213,6 +250,8 @@ class HttpConnection:
             raise _Refusal(415, _malformed(f"send the header content-type: {JSON_TYPE}"))
         if _header(request, b"content-encoding") not in ("", "identity"):
             raise _Refusal(415, _malformed("send the body as it is, without content-encoding"))
+        if (deadline := _header(request, _DEADLINE)) and not _is_deadline(deadline):
+            raise _Refusal(400, _malformed(_NO_DEADLINE))
         return method
 
     def _call_of(self, request: h11.Request, method: Method) -> HttpCall:
@@ -243,8 +282,7 @@ class HttpConnection:
 
     def _set_deadline(self, request: h11.Request, call: HttpCall) -> None:
         """Have a call end when its client waits no more."""
-        text = _header(request, b"connect-timeout-ms")
-        if text.isascii() and text.isdecimal() and len(text) <= _DEADLINE_DIGITS:
+        if text := _header(request, _DEADLINE):
             late = Failure(
                 code=grpc.StatusCode.DEADLINE_EXCEEDED,
                 message=f"the call was not answered within its {text} ms",
@@ -321,6 +359,16 @@ class HttpConnection:
 def _header(request: h11.Request, name: bytes) -> str:
     """Return the first header of that name; empty: there is none."""
     return next((value.decode("latin-1") for key, value in request.headers if key == name), "")
+
+
+def _path_of(target: bytes) -> str:
+    """Return the path of what is asked for, which proxies may write as a whole URL."""
+    url = re.match(rb"https?://[^/?]*", target, re.IGNORECASE)
+    return target[url.end() if url else 0 :].partition(b"?")[0].decode("latin-1")
+
+
+def _is_deadline(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DEADLINE_DIGITS
 
 
 def _malformed(message: str) -> Failure:
