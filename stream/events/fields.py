@@ -191,7 +191,7 @@ def string(fields: Mapping[str, Any], name: str, *, required: bool = False) -> s
 
 
 def text(fields: Mapping[str, Any], name: str) -> str:
-    """Return a string, or a number as JSON writes it; "" where it is absent or null."""
+    """Return a string, or a number as `number_text`; "" where it is absent or null."""
     value = bare(fields.get(name))
     return number_text(value) if is_number(value) else string({name: value}, name)
 
@@ -255,7 +255,11 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def number_text(value: float) -> str:
-    """Return a number, or true or false, as JSON writes it, whatever its size."""
+    """Return a number, or true or false, as JSON writes it, whatever its size; a whole
+    one without a fraction: `10.0` is what others write as `10`.
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_EXACT:
+        return str(int(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return msgspec.json.encode(value).decode()

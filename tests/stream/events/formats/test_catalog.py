@@ -264,6 +264,11 @@ def test_an_item_without_an_id_is_named_by_what_it_has(line: dict[str, Any]) -> 
             {"attributes": {"a": "9.9", "b": "x", "c.$x": "1"}},
             [],
         ),
+        (
+            {"attributes": {"a": 10.0, "b": [1e2, 10.5], "c": -0.0, "d": 1e300}},
+            {"attributes": {"a": "10", "b": "100, 10.5", "c": "0", "d": "1e300"}},
+            [],
+        ),
         ({"item_id": {"$oid": "5f"}}, {"item_id": "5f"}, []),
         ({"item_id": {"$numberLong": "4711"}}, {"item_id": "4711"}, []),
         ({"title": {"$numberInt": "1984"}}, {"title": "1984"}, []),
