@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from model.artifact.arrays.strings import string_table
 from server.errors import QueryRefused
 from server.live import LiveGeneration
 from server.overlay.vectors import known_vector
@@ -94,7 +95,7 @@ def test_two_texts_with_one_key_are_told_apart(live: LiveView) -> None:
     texts = list(generation.query_texts)
     row = texts.index("halo 3")
     texts[row] = "another text with the same key"
-    other = dataclasses.replace(generation, query_texts=texts)  # type: ignore[arg-type]
+    other = dataclasses.replace(generation, query_texts=string_table(texts))
     collided = LiveView.bare(dataclasses.replace(live.live, generation=other))
 
     assert known_vector(live, "halo 3") is not None
