@@ -14,10 +14,10 @@ from protos.marks import PROBE_METADATA
 from server.answers.messages import (
     QUERY_PATHS,
     hit_messages,
-    receipt_message,
     response_bytes,
     response_message,
 )
+from server.answers.receipts import ViewReceipts, receipt_message
 from server.asked import AskedEverywhere, AskedQueries
 from server.calls.context import MethodContext
 from server.errors import NoGeneration
@@ -34,6 +34,7 @@ from server.methods.similar import parse_similar, similar_items, source_of
 from server.methods.unknown_fields import check_fields
 from server.metrics.answering import ServerMetrics
 from server.overlay.view import LiveView
+from server.quality.answers import Given
 from server.retrieve import RetrievalQuery, RetrievalResult, parse_request, retrieve
 from server.settings import ServerSettings
 from server.swaps.watching import Watching
@@ -80,6 +81,7 @@ class RetrievalService:
         self._sampler = sampler
         self._generations = generations
         self._clock_ms = clock_ms
+        self._receipts: ViewReceipts | None = None  # of the view that was live last
 
     def Retrieve(
         self, request: retrieval_pb.RetrieveRequest | RetrievalQuery, context: MethodContext
@@ -94,7 +96,8 @@ class RetrievalService:
             A `RetrieveResponse`, as it is sent where all of it is wanted.
         """
         try:  # as `_answer` does, in two steps fewer: most calls are of this method
-            return self._retrieve(request, is_probe=_is_probe(context))
+            is_probe = PROBE_METADATA in dict(context.metadata)
+            return self._retrieve(request, is_probe=is_probe)
         except Exception as error:  # noqa: BLE001  # a client gets a status, never a traceback
             context.fail(failure_of(error, "Retrieve"))
 
@@ -145,6 +148,14 @@ class RetrievalService:
     def _receipt(self, view: LiveView) -> Receipt:
         return receipt_of(view, self._clock_ms(), self._watcher.refused_id)
 
+    def _receipts_of(self, view: LiveView) -> ViewReceipts:
+        """Return the receipts of a view, made once; two threads may both make them."""
+        receipts, refused_id = self._receipts, self._watcher.refused_id
+        is_of_view = receipts is not None and receipts.view is view
+        if receipts is None or not is_of_view or receipts.refused_generation != refused_id:
+            receipts = self._receipts = ViewReceipts(view, refused_id)
+        return receipts
+
     def _live(self) -> LiveView:
         view = self._views.live
         if view is None:
@@ -159,22 +170,32 @@ class RetrievalService:
         else:
             query, wanted = _query_of(request, self._settings), _mask_of(request)
         view = self._live()
-        if query.wants_freshness:
+        if request is not query and query.wants_freshness:
             check_freshness(query, receipt_of(view, self._clock_ms()))
-        answer, receipt = retrieve(view, query, is_probe=is_probe), self._receipt(view)
+        answer = retrieve(view, query, is_probe=is_probe)
+        receipts, now_ms = self._receipts_of(view), self._clock_ms()
         if not is_probe:  # no shopper's: it counts nowhere
-            self._count(query, answer, receipt)
+            self._count(query, answer, receipts, now_ms)
         if wanted is EVERYTHING:
-            return response_bytes(query, answer, receipt)
-        response = response_message(query, answer, receipt)
+            return response_bytes(query, answer, receipts, now_ms)
+        response = response_message(query, answer, receipts.receipt(now_ms))
         masked(response, wanted)
         return response
 
-    def _count(self, query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt) -> None:
-        self._metrics.queried(answer.path, answer.context)
-        self._metrics.answers.answered(receipt, len(answer.nearest.rows), answer.num_from_overlay)
+    def _count(
+        self, query: RetrievalQuery, answer: RetrievalResult, receipts: ViewReceipts, now_ms: int
+    ) -> None:
+        num_items = len(answer.nearest.rows)
+        given = Given(
+            receipts.reflected_ms,
+            receipts.snapshot_ms,
+            now_ms,
+            num_items,
+            answer.num_from_overlay,
+        )
+        self._metrics.queried(answer.path, answer.context, given)
         if answer.filter is not None:
-            self._metrics.filtered(answer.filter, is_short=len(answer.nearest.rows) < query.k)
+            self._metrics.filtered(answer.filter, is_short=num_items < query.k)
         self._asked.add(query.query)
         self._sampler.offer(answer.view.live, answer.vector)
 
@@ -183,23 +204,29 @@ class RetrievalService:
     ) -> retrieval_pb.RetrieveBatchResponse:
         check_batch(request, self._settings)
         view = self._live()
-        receipt = self._receipt(view)
+        receipts, now_ms = self._receipts_of(view), self._clock_ms()
         answers = []
         for each in request.requests:
             if not context.is_active():  # nobody waits for the rest
                 break
-            answers.append(self._batched(each, view, receipt))
-        return retrieval_pb.RetrieveBatchResponse(answers=answers, receipt=receipt_message(receipt))
+            answers.append(self._batched(each, view, receipts, now_ms))
+        receipt = receipt_message(receipts.receipt(now_ms))
+        return retrieval_pb.RetrieveBatchResponse(answers=answers, receipt=receipt)
 
     def _batched(
-        self, request: retrieval_pb.RetrieveRequest, view: LiveView, receipt: Receipt
+        self,
+        request: retrieval_pb.RetrieveRequest,
+        view: LiveView,
+        receipts: ViewReceipts,
+        now_ms: int,
     ) -> retrieval_pb.BatchedAnswer:
         """Return the outcome of one request of a batch; its errors are its own."""
         try:
             query, wanted = _query_of(request, self._settings), _mask_of(request)
+            receipt = receipts.receipt(now_ms)
             check_freshness(query, receipt)
             answer = retrieve(view, query)
-            self._count(query, answer, receipt)
+            self._count(query, answer, receipts, now_ms)
             response = response_message(query, answer, receipt)
             masked(response, wanted)
         except Exception as error:  # noqa: BLE001  # the others have answers all the same
@@ -300,11 +327,6 @@ class RetrievalService:
             return work()
         except Exception as error:  # noqa: BLE001  # a client gets a status, never a traceback
             context.fail(failure_of(error, method))
-
-
-def _is_probe(context: MethodContext) -> bool:
-    """Whether a call says that it is a probe's."""
-    return PROBE_METADATA in dict(context.invocation_metadata())
 
 
 def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -> RetrievalQuery:

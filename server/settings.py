@@ -59,7 +59,9 @@ class ServerSettings:
 
     # The cores of the smallest machine. More than there are cores wait for each other.
     num_threads: int = 2
-    """Threads that answer requests; only their index searches run in parallel."""
+    """Threads that answer requests; only their index searches run in parallel. A short
+    one that finds nothing else at work needs none.
+    """
 
     # Half of the second that an impatient caller waits, and twice the pause of a swap
     # on a busy machine. Twice as long: a burst is answered too late for such a caller.

@@ -18,6 +18,7 @@ import numpy as np
 
 from model.artifact.arrays.strings import StringTable
 from protos import retrieval_v1_pb2 as retrieval_pb
+from server.answers.wire import BYTES, FIXED32, tag_of, varint
 from stream.dtypes import Bools, Float32s, Int64s
 
 IS_NATIVE: Final = find_spec("freshet_native") is not None
@@ -26,7 +27,6 @@ IS_NATIVE: Final = find_spec("freshet_native") is not None
 if IS_NATIVE or TYPE_CHECKING:
     import freshet_native
 
-_FIXED32, _BYTES = 5, 2  # wire types of protobuf's encoding
 _SCORE_BYTES: Final = 4  # of a float32
 # What Python keeps beside the bytes of a hit: an object, its place and its key. Twice
 # as much would keep half as many hits in the same memory.
@@ -36,26 +36,16 @@ Texts = tuple[bytes, bytes]
 """Id and title, UTF-8."""
 
 
-def _varint(number: int) -> bytes:
-    low, rest = number & 0x7F, number >> 7
-    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
-
-
-def _tag(message: type, field: str, wire_type: int) -> bytes:
-    number = message.DESCRIPTOR.fields_by_name[field].number  # type: ignore[attr-defined]  # generated
-    return _varint(number << 3 | wire_type)
-
-
-_HITS: Final = _tag(retrieval_pb.RetrieveResponse, "hits", _BYTES)
-_ITEM_ID: Final = _tag(retrieval_pb.Hit, "item_id", _BYTES)
-_TITLE: Final = _tag(retrieval_pb.Hit, "title", _BYTES)
-_SCORE: Final = _tag(retrieval_pb.Hit, "score", _FIXED32)
+_HITS: Final = tag_of(retrieval_pb.RetrieveResponse, "hits", BYTES)
+_ITEM_ID: Final = tag_of(retrieval_pb.Hit, "item_id", BYTES)
+_TITLE: Final = tag_of(retrieval_pb.Hit, "title", BYTES)
+_SCORE: Final = tag_of(retrieval_pb.Hit, "score", FIXED32)
 
 # Of the lengths of most ids and titles, and of the hits with them. Twice as many would
 # be for titles that are pages.
 _LENGTHS: Final = range(512)
 _HEADS: Final = {
-    tag: [tag + _varint(size) for size in _LENGTHS] for tag in (_HITS, _ITEM_ID, _TITLE)
+    tag: [tag + varint(size) for size in _LENGTHS] for tag in (_HITS, _ITEM_ID, _TITLE)
 }
 _OF_HIT, _OF_ITEM_ID, _OF_TITLE = _HEADS[_HITS], _HEADS[_ITEM_ID], _HEADS[_TITLE]
 
@@ -104,12 +94,12 @@ def hit_without_score(item_id: bytes, title: bytes) -> bytes:
     """Return a hit of a `RetrieveResponse` up to the four bytes of its score."""
     long = len(_OF_HIT)
     size = len(item_id)
-    of_id = _OF_ITEM_ID[size] if size < long else _ITEM_ID + _varint(size)
+    of_id = _OF_ITEM_ID[size] if size < long else _ITEM_ID + varint(size)
     of_title, rest = b"", len(title)
     if rest:
-        of_title = _OF_TITLE[rest] if rest < long else _TITLE + _varint(rest)
+        of_title = _OF_TITLE[rest] if rest < long else _TITLE + varint(rest)
     size += rest + len(of_id) + len(of_title) + len(_SCORE) + _SCORE_BYTES
-    head = _OF_HIT[size] if size < long else _HITS + _varint(size)
+    head = _OF_HIT[size] if size < long else _HITS + varint(size)
     return b"".join((head, of_id, item_id, of_title, title, _SCORE))
 
 

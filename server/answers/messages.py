@@ -1,8 +1,12 @@
-"""Answers and receipts as the messages of the contract, and an answer as its bytes."""
+"""Answers as the messages of the contract, and as their bytes."""
+
+from typing import Final
 
 import numpy as np
 
 from protos import retrieval_v1_pb2 as retrieval_pb
+from server.answers.receipts import ViewReceipts, receipt_message
+from server.answers.wire import BYTES, tag_of, varint
 from server.filters.report import report_message
 from server.freshness import Receipt
 from server.overlay.search import Nearest
@@ -16,14 +20,40 @@ QUERY_PATHS = {
     QueryPath.ENCODED: retrieval_pb.QUERY_PATH_ENCODED,
 }
 
+_PATHS: Final = {
+    path: retrieval_pb.RetrieveResponse(query_path=number).SerializeToString()
+    for path, number in QUERY_PATHS.items()
+}
+_QUERY: Final = tag_of(retrieval_pb.RetrieveResponse, "normalized_query", BYTES)
+# Of the lengths of most queries. Twice as many would be for pages of text.
+_LENGTHS: Final = tuple(_QUERY + varint(size) for size in range(256))
 
-def response_bytes(query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt) -> bytes:
+
+def response_bytes(
+    query: RetrievalQuery, answer: RetrievalResult, receipts: ViewReceipts, now_ms: int
+) -> bytes:
     """Return an answer as its `response_message` is written, at a fraction of the cost.
 
     The order of the fields differs: protobuf lets it.
+
+    Args:
+        query: the request.
+        answer: of it.
+        receipts: of the view that it was answered from.
+        now_ms: when, UTC epoch milliseconds.
     """
-    rest = _without_hits(query, answer, receipt).SerializeToString()
-    return answer.hits() + rest
+    text = query.query.encode()
+    size = len(text)
+    pieces = (
+        answer.hits(),
+        receipts.written(now_ms),
+        _PATHS[answer.path],
+        _LENGTHS[size] if size < len(_LENGTHS) else _QUERY + varint(size),
+        text,
+    )
+    if not answer.context and answer.filter is None:
+        return b"".join(pieces)
+    return b"".join((*pieces, _of_session_and_filter(answer).SerializeToString()))
 
 
 def response_message(
@@ -45,23 +75,6 @@ def hit_messages(view: LiveView, nearest: Nearest) -> list[retrieval_pb.Hit]:
     ]
 
 
-def receipt_message(receipt: Receipt) -> retrieval_pb.FreshnessReceipt:
-    """Return a receipt as a message."""
-    return retrieval_pb.FreshnessReceipt(
-        generation=receipt.generation,
-        watermark_ms=receipt.watermark_ms,
-        watermark_age_seconds=receipt.watermark_age_seconds,
-        snapshot_ms=receipt.snapshot_ms,
-        snapshot_age_seconds=receipt.snapshot_age_seconds,
-        live_since_ms=receipt.live_since_ms,
-        overlay_sequence=receipt.overlay_sequence,
-        reflected_ms=receipt.reflected_ms,
-        age_seconds=receipt.age_seconds,
-        refused_generation=receipt.refused_generation,
-        catalog_reflected_ms=receipt.catalog_reflected_ms,
-    )
-
-
 def _without_hits(
     query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt
 ) -> retrieval_pb.RetrieveResponse:
@@ -69,6 +82,13 @@ def _without_hits(
         receipt=receipt_message(receipt),
         query_path=QUERY_PATHS[answer.path],
         normalized_query=query.query,
+        context_members=answer.context.get(MemberOutcome.USED, 0),
+        filter=None if answer.filter is None else report_message(answer.filter),
+    )
+
+
+def _of_session_and_filter(answer: RetrievalResult) -> retrieval_pb.RetrieveResponse:
+    return retrieval_pb.RetrieveResponse(
         context_members=answer.context.get(MemberOutcome.USED, 0),
         filter=None if answer.filter is None else report_message(answer.filter),
     )

@@ -13,27 +13,29 @@ class Call(ABC):
 
     Args:
         method: its name, for metrics.
+        metadata: what the client sent beside its message; names in lower case.
 
     Attributes:
         method: its name.
+        metadata: the same.
         started: when it came, on the clock of `time.perf_counter`.
         has_message: whether its message has come.
+        queued_at: since when it has waited for a thread, on the same clock; negative:
+            it does not yet.
+        waited_seconds: how long it did until it had one; negative: it had none.
         waits_until: when it has waited for a thread for too long, on the same clock;
             infinity: it does not wait, or may for ever.
         caller: who made it, as its limits know them; empty: nobody asked.
     """
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, metadata: Metadata) -> None:
         self.method = method
+        self.metadata = metadata
         self.started = time.perf_counter()
         self.has_message = False
+        self.queued_at = self.waited_seconds = -1.0
         self.waits_until = math.inf
         self.caller = ""
-
-    @property
-    @abstractmethod
-    def metadata(self) -> Metadata:
-        """What the client sent beside its message; names in lower case."""
 
     @property
     @abstractmethod

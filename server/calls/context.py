@@ -15,20 +15,20 @@ class MethodContext:
 
     Args:
         call: the call.
+
+    Attributes:
+        metadata: what the caller sent beside the message.
     """
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "metadata")
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self.metadata: Metadata = call.metadata
 
     def is_active(self) -> bool:
         """Whether somebody waits for the answer."""
         return self._call.is_active
-
-    def invocation_metadata(self) -> Metadata:
-        """What the caller sent beside the message."""
-        return self._call.metadata
 
     def fail(self, failure: Failure) -> NoReturn:
         """End the call with a failure.

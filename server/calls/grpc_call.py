@@ -9,7 +9,7 @@ core does: `DirectMethods` takes calls from the core.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, Final
 
 import grpc
@@ -17,11 +17,18 @@ from grpc import _common, _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled, without types
 
 from server.calls.call import Call
-from server.calls.failure import Failure, Metadata
+from server.calls.failure import Failure
 
 logger = logging.getLogger(__name__)
 
+_OK: Final = grpc.StatusCode.OK.name
 _NO_FLAGS: Final = 0  # of an operation, as gRPC itself passes
+_RELIEF_SECONDS: Final = 0.1
+"""How long the thread that stands in for gRPC's waits for an event.
+
+Twice as long: it is there for as much longer when it is needed no more.
+"""
+
 _GOES_ON: Final = None, ()
 """What gRPC's loop is told where a call has not ended with an event."""
 
@@ -35,14 +42,8 @@ class _HeldCall(Call):
     """
 
     def __init__(self, event: Any, method: str) -> None:
-        super().__init__(method)
+        super().__init__(method, event.invocation_metadata)
         self._event = event
-
-    @property
-    def metadata(self) -> Metadata:
-        """What the client sent beside its message."""
-        found: Metadata = self._event.invocation_metadata
-        return found
 
     @property
     def peer(self) -> str:
@@ -158,21 +159,20 @@ class DirectCall(_HeldCall):
         self._lock = Lock()
         self._num_due = 0  # of batches that the core has begun and not ended
         self._is_cancelled = False
-        self._status: grpc.StatusCode | None = None
+        self._status = ""  # name of what was sent; empty: nothing was
         self._callbacks: list[Callable[[], None]] = []
 
     @property
     def is_active(self) -> bool:
         """Whether somebody waits for its status."""
-        return self._status is None and not self._is_cancelled
+        return not (self._status or self._is_cancelled)
 
     @property
     def code(self) -> str:
         """Name of its status as the client sees it, once it has ended."""
-        status = self._status
-        if self._is_cancelled and status in (None, grpc.StatusCode.OK):
+        if self._is_cancelled and self._status in ("", _OK):
             return self._code_of_cancelled()
-        return "OK" if status is None else status.name
+        return self._status or _OK
 
     def on_end(self, callback: Callable[[], None]) -> None:
         """Call back once the call has ended, however it did.
@@ -182,9 +182,13 @@ class DirectCall(_HeldCall):
         self._callbacks.append(callback)
 
     def begin(self) -> None:
-        """Learn of its end: of a client that is gone, too."""
-        with self._lock:
-            self._start((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), self._closed)
+        """Learn of its end: of a client that is gone, too.
+
+        Before anybody else knows of it.
+        """
+        operations = (cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),)
+        self._event.call.start_server_batch(operations, self._closed)
+        self._num_due = 1
 
     def receive(self, then: Callable[[bytes | None], None]) -> None:
         """Hand its message to `then`, in gRPC's thread, once it has come; None: the
@@ -200,10 +204,11 @@ class DirectCall(_HeldCall):
                 # Whatever is wrong with one call, gRPC's one thread must go on.
                 logger.exception("message_not_taken method=%s", self.method)
                 self.cancel()
-            return self._ended()
+            return self._ended(event)
 
         with self._lock:
-            self._start((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), come)
+            self._event.call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), come)
+            self._num_due += 1
 
     def answer(self, message: bytes) -> None:
         """Answer the call, unless it has ended."""
@@ -212,7 +217,7 @@ class DirectCall(_HeldCall):
             cygrpc.SendMessageOperation(message, _NO_FLAGS),
             cygrpc.SendStatusFromServerOperation(None, cygrpc.StatusCode.ok, b"", _NO_FLAGS),
         )
-        self._finish(operations, grpc.StatusCode.OK)
+        self._finish(operations, _OK)
 
     def refuse(self, failure: Failure) -> None:
         """End the call with a status, unless it has ended.
@@ -227,37 +232,31 @@ class DirectCall(_HeldCall):
                 failure.trailing_metadata, code, message, _NO_FLAGS
             ),
         )
-        self._finish(operations, failure.code)
+        self._finish(operations, failure.code.name)
 
-    def _finish(self, operations: Sequence[Any], status: grpc.StatusCode) -> None:
+    def _finish(self, operations: Sequence[Any], status: str) -> None:
         """Send what ends the call, once: a second status would never leave, and the
         call stay open for ever.
         """
         with self._lock:
-            if self._status is not None or self._is_cancelled:
+            if self._status or self._is_cancelled:
                 return
-            self._start(operations, self._sent)
+            self._event.call.start_server_batch(operations, self._ended)
+            self._num_due += 1
             self._status = status
-
-    def _start(self, operations: Sequence[Any], then: Callable[[Any], Any]) -> None:
-        self._event.call.start_server_batch(operations, then)
-        self._num_due += 1
 
     def _closed(self, event: Any) -> Any:
         if event.batch_operations[0].cancelled():
             self._is_cancelled = True
-        return self._ended()
+        return self._ended(event)
 
-    def _sent(self, _event: Any) -> Any:
-        return self._ended()
-
-    def _ended(self) -> Any:
+    def _ended(self, _event: Any) -> Any:
         """Return what gRPC's loop is told once a batch has ended: of the last one, that
         the call has, and whom to tell.
         """
         with self._lock:
             self._num_due -= 1
-            if self._num_due or self.is_active:
+            if self._num_due or not (self._status or self._is_cancelled):
                 return _GOES_ON
             callbacks, self._callbacks = self._callbacks, []
         return self, callbacks
@@ -270,11 +269,14 @@ class DirectMethods:
 
     Args:
         server: the server, before its start.
+        is_stuck: whether its thread is at work on a call for too long.
     """
 
-    def __init__(self, server: grpc.Server) -> None:
+    def __init__(self, server: grpc.Server, is_stuck: Callable[[], bool]) -> None:
         self._state: Any = server._state  # type: ignore[attr-defined]  # noqa: SLF001  # see above
         self._methods: list[_DirectMethod] = []
+        self._is_stuck = is_stuck
+        self._relief: Thread | None = None
 
     def add(self, path: str, name: str, let_in: Callable[[DirectCall], None]) -> None:
         """Add a method, before the server's start.
@@ -293,6 +295,21 @@ class DirectMethods:
             if self._state.stage is _server._ServerStage.STARTED:  # noqa: SLF001  # see above
                 for method in self._methods:
                     method.request()
+
+    def relieve(self) -> None:
+        """Have another thread go on with gRPC's loop while its own is stuck."""
+        if self._is_stuck() and (self._relief is None or not self._relief.is_alive()):
+            logger.warning("grpc_thread_stuck; another goes on")
+            self._relief = Thread(target=self._serve, name="grpc-relief", daemon=True)
+            self._relief.start()
+
+    def _serve(self) -> None:
+        state, goes_on = self._state, True
+        while goes_on and self._is_stuck():
+            event = state.completion_queue.poll(time.time() + _RELIEF_SECONDS)
+            if event.completion_type != cygrpc.CompletionType.queue_timeout:
+                goes_on = _server._process_event_and_continue(state, event)  # noqa: SLF001  # see above
+            del event  # it may hold the last reference to a call
 
 
 class _DirectMethod:
@@ -320,10 +337,11 @@ class _DirectMethod:
         call = DirectCall(event, self._name)
         state = self._state
         with state.lock:
-            state.due.remove(self)
             state.rpc_states.add(call)
             if state.stage is _server._ServerStage.STARTED:  # noqa: SLF001  # see above
                 self.request()
+            else:
+                state.due.discard(self)
         if not event.success:  # the server stops, and there is no call
             return call, ()
         try:

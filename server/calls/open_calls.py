@@ -5,7 +5,9 @@ long.
 import logging
 import math
 import time
-from threading import Event, Lock, Thread
+from collections.abc import Callable
+from functools import partial
+from threading import Event, Thread
 from typing import Final
 
 import grpc
@@ -58,18 +60,18 @@ class OpenCalls:
         self._receive_seconds = receive_seconds
         self._call_seconds = call_seconds
         self._calls: dict[Call, bool] = {}
-        self._lock = Lock()
         self._stop = Event()
         self._thread: Thread | None = None
+        self.on_sweep: Callable[[], object] | None = None
+        """Called at each look."""
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def add(self, call: Call, *, is_streaming: bool = False) -> None:
         """Keep a call until it ends, and count how it does."""
-        with self._lock:
-            self._calls[call] = is_streaming
-        call.on_end(lambda: self._ended(call))
+        self._calls[call] = is_streaming
+        call.on_end(partial(self._ended, call))
 
     def start(self) -> None:
         """Begin to end what is open for too long, in a thread of its own."""
@@ -118,17 +120,21 @@ class OpenCalls:
         )
 
     def _all(self) -> list[tuple[Call, bool]]:
-        with self._lock:
-            return list(self._calls.items())
+        # A copy is made in one step, whatever comes and ends meanwhile.
+        return list(self._calls.copy().items())
 
     def _ended(self, call: Call) -> None:
-        with self._lock:
-            self._calls.pop(call, None)
-        self._metrics.ended(call.method, call.code, time.perf_counter() - call.started)
+        self._calls.pop(call, None)
+        now, waited_seconds = time.perf_counter(), call.waited_seconds
+        if waited_seconds < 0 <= call.queued_at:  # it ended while it waited
+            waited_seconds = now - call.queued_at
+        self._metrics.ended(call.method, call.code, now - call.started, waited_seconds)
 
     def _run(self) -> None:
         while not self._stop.wait(_SWEEP_SECONDS):
             try:
+                if self.on_sweep is not None:
+                    self.on_sweep()
                 self.sweep()
             except Exception:
                 # Whatever is wrong with one call, the others must end, too.

@@ -35,8 +35,7 @@ class HttpCall(Call):
         identity: str,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(method)
-        self._headers = headers
+        super().__init__(method, headers)
         self._peer = peer
         self._identity = identity
         self._loop = loop
@@ -45,11 +44,6 @@ class HttpCall(Call):
         self._callbacks: list[Callable[[], None]] = []
         self._decided = asyncio.Event()
         self._is_gone = False
-
-    @property
-    def metadata(self) -> Metadata:
-        """The headers of the request."""
-        return self._headers
 
     @property
     def peer(self) -> str:

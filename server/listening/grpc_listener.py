@@ -2,8 +2,6 @@
 
 import functools
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -16,7 +14,7 @@ from server.http.methods import path_of, request_type
 from server.listening.addresses import check_can_listen, split_address
 from server.listening.doors import Doors
 from server.listening.readiness import Readiness
-from server.methods.plain import RequestReader
+from server.methods.plain import PlainRequests
 from server.methods.unary import UnaryMethod
 from server.metrics.calls import CallMetrics, Refused
 from server.security.credentials import server_credentials
@@ -76,6 +74,7 @@ class GrpcListener:
             SettingsInvalid: a certificate cannot be used.
         """
         others = server_ids()
+        self._open_calls = doors.open_calls
         self._server = grpc.server(
             doors.searching, options=_options(settings, shares_port=shares_port)
         )
@@ -102,6 +101,7 @@ class GrpcListener:
         """Answer calls."""
         self._server.start()
         self._methods.start()
+        self._open_calls.on_sweep = self._methods.relieve
 
     def stop(self, grace_seconds: float) -> threading.Event:
         """Take no more calls, and cancel those that have not ended after the grace
@@ -114,11 +114,16 @@ def _direct_methods(
     server: grpc.Server, settings: ServerSettings, service: RetrievalService, doors: Doors
 ) -> DirectMethods:
     """Return the methods of the service, added to a server."""
-    readers: dict[str, Callable[[bytes], Any]] = {"Retrieve": RequestReader(settings)}
-    found = DirectMethods(server)
+    plain = {"Retrieve": PlainRequests(settings)}
+    found = DirectMethods(server, lambda: doors.searching.is_stuck)
     for route in doors.routes:
-        read = readers.get(route.name) or request_type(route.name).FromString
-        method = UnaryMethod(route.door, getattr(service, route.name), read, route.size_of)
+        method = UnaryMethod(
+            route.door,
+            getattr(service, route.name),
+            request_type(route.name).FromString,
+            plain=plain.get(route.name),
+            size_of=route.size_of,
+        )
         found.add(path_of(route.name), route.name, method.let_in)
     return found
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from server.filters.conditions import FilterPath, FilterReport
 from server.freshness import Receipt
 from server.metrics.later import Later
-from server.quality.answers import AnswerMetrics
+from server.quality.answers import AnswerMetrics, Given
 from server.retrieve import QueryPath
 from server.session.shift import MemberOutcome
 from server.settings import ServerSettings
@@ -38,7 +38,7 @@ class ServerMetrics:
         later: Later | None = None,
     ) -> None:
         self._later = Later(registry) if later is None else later
-        self.answers = AnswerMetrics(registry, objective_seconds, self._later)
+        self.answers = AnswerMetrics(registry, objective_seconds)
         self._watermark_age = Gauge(
             "freshet_server_watermark_age_seconds",
             "Age of the event time up to which the live embeddings reflect everything; NaN: "
@@ -144,13 +144,23 @@ class ServerMetrics:
         self._snapshot_age.set_function(seconds(lambda receipt: receipt.snapshot_age_seconds))
         self._ready.set_function(lambda: float(receipt_now() is not None))
 
-    def queried(self, path: QueryPath, context: Mapping[MemberOutcome, int]) -> None:
-        """Count an answered query, and how many members of its session met with each
-        outcome.
+    def queried(self, path: QueryPath, context: Mapping[MemberOutcome, int], given: Given) -> None:
+        """Count an answered query.
+
+        Args:
+            path: where its vector came from.
+            context: how many members of its session met with each outcome.
+            given: its answer.
         """
-        self._later.put(self._of_path[path].inc)
+        self._later.put(self._queried, path, given)
         for outcome, members in context.items():
             self._context_members.labels(outcome).inc(members)
+        if self.answers.on_answer is not None:
+            self.answers.on_answer(given.reflected_ms)
+
+    def _queried(self, path: QueryPath, given: Given) -> None:
+        self._of_path[path].inc()
+        self.answers.answered(given)
 
     def batched(self, code: str) -> None:
         """Count a request of a batch by the name of its gRPC status."""

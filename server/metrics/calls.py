@@ -95,24 +95,27 @@ class CallMetrics:
         """Compute at each scrape what gRPC kept to itself."""
         self._unseen.set_function(num_unseen)
 
-    def ended(self, method: str, code: str, seconds: float) -> None:
-        """Count a call of `method` that ended with gRPC status `code` after
-        `seconds`.
+    def ended(self, method: str, code: str, seconds: float, waited_seconds: float = -1.0) -> None:
+        """Count a call that ended.
+
+        Args:
+            method: its name.
+            code: its gRPC status, by name.
+            seconds: after how long.
+            waited_seconds: how long it waited for a thread; negative: it never did.
         """
-        self._later.put(self._ended, method, code, seconds)
+        self._later.put(self._ended, method, code, seconds, waited_seconds)
         self._later.call_ended()
 
-    def _ended(self, method: str, code: str, seconds: float) -> None:
+    def _ended(self, method: str, code: str, seconds: float, waited_seconds: float) -> None:
         requests, request_seconds = self._of_call(method, code)
         requests.inc()
         request_seconds.observe(seconds)
+        if waited_seconds >= 0:
+            self._wait_seconds.observe(waited_seconds)
 
     def _found(self, method: str, code: str) -> tuple[Counter, Histogram]:
         return self._requests.labels(method, code), self._request_seconds.labels(method)
-
-    def waited(self, seconds: float) -> None:
-        """Record how long a call waited for a thread."""
-        self._later.put(self._wait_seconds.observe, seconds)
 
     def refused(self, reason: Refused) -> None:
         """Count a call that is not answered."""

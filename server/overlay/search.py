@@ -40,7 +40,7 @@ def search(live: LiveGeneration, overlay: HeldOverlay, vector: Float32s, k: int)
     """
     ids, scores = live.index.search(vector, k, overlay.hidden)
     items = live.generation.index_items.take(ids)
-    if not len(overlay.scanned):
+    if not overlay.shown.size:
         return Nearest(from_overlay=np.zeros(len(ids), dtype=np.bool_), rows=items, scores=scores)
     near, cosines = overlay.scanned.nearest(vector, k)
     all_scores = np.concatenate([scores, cosines])

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable
 from enum import StrEnum
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from server.freshness import Receipt
-from server.metrics.later import Later
+from server.freshness import age_seconds
 
 # Seconds. The fresh lane answers within a second or two, a generation is minutes old;
 # the default objective of a minute and the half hour of an alert are bounds. Twice as
@@ -30,19 +30,33 @@ class HitSource(StrEnum):
     OVERLAY = "overlay"
 
 
+class Given(NamedTuple):
+    """What is counted of an answer.
+
+    Attributes:
+        reflected_ms: as its receipt has it; 0: not known.
+        snapshot_ms: likewise.
+        now_ms: when it was given, UTC epoch milliseconds.
+        num_items: its items.
+        num_from_overlay: how many of them are the overlay's.
+    """
+
+    reflected_ms: int
+    snapshot_ms: int
+    now_ms: int
+    num_items: int
+    num_from_overlay: int
+
+
 class AnswerMetrics:
     """Counts answers, so that an error budget can be burnt.
 
     Args:
         registry: where the metrics are registered.
         objective_seconds: how old a fresh answer may be.
-        later: counts what calls put off; None: one of its own.
     """
 
-    def __init__(
-        self, registry: CollectorRegistry, objective_seconds: float, later: Later | None = None
-    ) -> None:
-        self._later = Later(registry) if later is None else later
+    def __init__(self, registry: CollectorRegistry, objective_seconds: float) -> None:
         self._objective_seconds = objective_seconds
         self.on_answer: Callable[[int], object] | None = None
         """Is told the broker time up to which each answer has everything."""
@@ -82,16 +96,11 @@ class AnswerMetrics:
         self._by_freshness = {each: self._answers.labels(each) for each in Freshness}
         self._by_source = {each: self._hits.labels(each) for each in HitSource}
 
-    def answered(self, receipt: Receipt, num_items: int, num_from_overlay: int) -> None:
-        """Count an answer by its receipt, and its items."""
-        self._later.put(self._answered, receipt, num_items, num_from_overlay)
-        if self.on_answer is not None:
-            self.on_answer(receipt.reflected_ms)
-
-    def _answered(self, receipt: Receipt, num_items: int, num_from_overlay: int) -> None:
-        is_told = receipt.reflected_ms > 0
-        age = receipt.age_seconds if is_told else receipt.snapshot_age_seconds
-        late = Freshness.STALE if is_told else Freshness.UNKNOWN
+    def answered(self, given: Given) -> None:
+        """Count an answer by how fresh it is, and its items."""
+        reflected_ms, snapshot_ms, now_ms, num_items, num_from_overlay = given
+        age = age_seconds(reflected_ms or snapshot_ms, now_ms)
+        late = Freshness.STALE if reflected_ms else Freshness.UNKNOWN
         is_fresh = age <= self._objective_seconds
         self._by_freshness[Freshness.FRESH if is_fresh else late].inc()
         self._ages.observe(age)

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from server.freshness import Receipt
 from server.metrics.answering import ServerMetrics
 from server.metrics.calls import CallMetrics
-from server.quality.answers import AnswerMetrics
+from server.quality.answers import AnswerMetrics, Given
 from server.retrieve import QueryPath
 from server.session.shift import MemberOutcome
 from server.swaps.refusals import RefusalReason
@@ -24,6 +24,12 @@ def registry() -> CollectorRegistry:
 def metrics(registry: CollectorRegistry) -> ServerMetrics:
     """The server's metrics in `registry`."""
     return ServerMetrics(registry, RefusalReason)
+
+
+_NOW_MS = 1_800_000_000_000
+GIVEN = Given(
+    reflected_ms=_NOW_MS, snapshot_ms=_NOW_MS, now_ms=_NOW_MS, num_items=10, num_from_overlay=3
+)
 
 
 def make_receipt(*, watermark_age_seconds: float, snapshot_age_seconds: float) -> Receipt:
@@ -106,7 +112,7 @@ def test_requests_are_counted_and_timed(
     into the histogram.
     """
     CallMetrics(registry).ended("Retrieve", "OK", 0.004)
-    metrics.queried(QueryPath.ENCODED, {MemberOutcome.USED: 2, MemberOutcome.UNKNOWN: 1})
+    metrics.queried(QueryPath.ENCODED, {MemberOutcome.USED: 2, MemberOutcome.UNKNOWN: 1}, GIVEN)
 
     labels = {"method": "Retrieve", "code": "OK"}
     assert registry.get_sample_value("freshet_server_requests_total", labels) == 1
@@ -122,22 +128,24 @@ def test_requests_are_counted_and_timed(
 
 
 @pytest.mark.parametrize(
-    ("reflected_ms", "age", "snapshot_age", "counted"),
+    ("is_told", "age", "snapshot_age", "counted"),
     [
-        (5, 59.0, 900.0, "fresh"),
-        (5, 61.0, 900.0, "stale"),
-        (0, 0.0, 900.0, "unknown"),
-        (0, 0.0, 30.0, "fresh"),
+        (True, 59.0, 900.0, "fresh"),
+        (True, 61.0, 900.0, "stale"),
+        (False, 0.0, 900.0, "unknown"),
+        (False, 0.0, 30.0, "fresh"),
     ],
     ids=["fresh", "stale", "no-refresher", "no-refresher-new-snapshot"],
 )
 def test_an_answer_is_counted_by_its_own_receipt(
-    registry: CollectorRegistry, reflected_ms: int, age: float, snapshot_age: float, counted: str
+    registry: CollectorRegistry, age: float, snapshot_age: float, counted: str, *, is_told: bool
 ) -> None:
     """An age of 0 that nobody vouches for makes no answer fresh."""
-    made = make_receipt(watermark_age_seconds=0.0, snapshot_age_seconds=snapshot_age)
-    receipt = made._replace(reflected_ms=reflected_ms, age_seconds=age)
-    AnswerMetrics(registry, 60.0).answered(receipt, 10, 3)
+    given = GIVEN._replace(
+        reflected_ms=_NOW_MS - round(1000 * age) if is_told else 0,
+        snapshot_ms=_NOW_MS - round(1000 * snapshot_age),
+    )
+    AnswerMetrics(registry, 60.0).answered(given)
 
     counts = {
         freshness: registry.get_sample_value(
@@ -150,5 +158,5 @@ def test_an_answer_is_counted_by_its_own_receipt(
     assert registry.get_sample_value(hits, {"source": "overlay"}) == 3
     assert registry.get_sample_value(hits, {"source": "generation"}) == 7
     ages = registry.get_sample_value("freshet_server_answer_age_seconds_sum")
-    assert ages == (age if reflected_ms else snapshot_age)
+    assert ages == (age if is_told else snapshot_age)
     assert registry.get_sample_value("freshet_server_objective_seconds") == 60

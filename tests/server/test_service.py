@@ -504,10 +504,47 @@ def test_idle_streams_do_not_starve_requests(artifacts: Artifacts, serve: Serve)
             stream.cancel()
 
 
-def test_a_health_check_does_not_wait_behind_requests(
+def test_a_plain_request_of_an_idle_server_wakes_no_thread(
     artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While every request thread is busy, a health check is answered."""
+    """It is answered where it comes; another has a thread of the door's, and so has a
+    plain one while that is at work.
+    """
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve(num_threads=2)
+    threads: list[str] = []
+    entered, release = threading.Event(), threading.Event()
+
+    def answered(query: RetrievalQuery, *_: object) -> retrieval_pb.RetrieveResponse:
+        threads.append(threading.current_thread().name)
+        if len(threads) == 2:
+            entered.set()
+            release.wait(DEADLINE_SECONDS)
+        return retrieval_pb.RetrieveResponse(normalized_query=query.query)
+
+    monkeypatch.setattr("server.service.response_bytes", answered)
+    plain = retrieval_pb.RetrieveRequest(query="halo 3")
+    with grpc.insecure_channel(server.address) as channel:
+        stub = stub_of(channel)
+        stub.Retrieve(plain, timeout=DEADLINE_SECONDS)
+        other = stub.Retrieve.future(
+            retrieval_pb.RetrieveRequest(query="Halo 3"), timeout=DEADLINE_SECONDS
+        )
+        assert entered.wait(DEADLINE_SECONDS)
+        stub.Retrieve(plain, timeout=DEADLINE_SECONDS)
+        release.set()
+        assert other.result().normalized_query == "halo 3"
+
+    assert [name.startswith("grpc_") for name in threads] == [False, True, True]
+
+
+@pytest.mark.parametrize("query", ["halo 3", "Halo 3"], ids=["gRPC's own", "the door's"])
+def test_a_health_check_does_not_wait_behind_requests(
+    artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """While every request thread is busy, a health check is answered; so it is while
+    a plain request keeps the thread that takes all calls.
+    """
     artifacts.publish(make_catalogue(30, QUERIES))
     server = serve(num_threads=1)
     entered, release = threading.Event(), threading.Event()
@@ -519,7 +556,7 @@ def test_a_health_check_does_not_wait_behind_requests(
 
     monkeypatch.setattr("server.service.response_bytes", block)
     with grpc.insecure_channel(server.address) as channel:
-        request = retrieval_pb.RetrieveRequest(query="halo 3")
+        request = retrieval_pb.RetrieveRequest(query=query)
         under_way = stub_of(channel).Retrieve.future(request, timeout=DEADLINE_SECONDS)
         assert entered.wait(DEADLINE_SECONDS)
 
@@ -547,7 +584,8 @@ def test_a_flood_is_turned_away_not_queued(
 
     monkeypatch.setattr("server.service.response_bytes", block)
     with grpc.insecure_channel(server.address) as channel:
-        request = retrieval_pb.RetrieveRequest(query="halo 3", k=1)
+        # Not as plain as what is answered without a turn.
+        request = retrieval_pb.RetrieveRequest(query="Halo 3", k=1)
         under_way = stub_of(channel).Retrieve.future(request, timeout=DEADLINE_SECONDS)
         assert entered.wait(DEADLINE_SECONDS)
 
@@ -581,7 +619,7 @@ def test_a_request_given_up_in_the_queue_costs_nothing(
     with grpc.insecure_channel(server.address) as channel:
         stub = stub_of(channel)
         first = stub.Retrieve.future(
-            retrieval_pb.RetrieveRequest(query="halo 3"), timeout=DEADLINE_SECONDS
+            retrieval_pb.RetrieveRequest(query="Halo 3"), timeout=DEADLINE_SECONDS
         )
         assert entered.wait(DEADLINE_SECONDS)
         with pytest.raises(grpc.RpcError):

@@ -6,11 +6,13 @@ import pytest
 from protos import retrieval_v1_pb2 as retrieval_pb
 from server.answers import hits as written_hits
 from server.answers.messages import response_bytes, response_message
-from server.freshness import receipt_of
+from server.answers.receipts import ViewReceipts
+from server.filters.conditions import FilterPath, FilterReport
 from server.live import LiveGeneration
 from server.overlay.held import hold
 from server.overlay.view import LiveView
 from server.retrieve import RetrievalQuery, retrieve
+from server.session.shift import MemberOutcome
 from server.settings import ServerSettings
 from testing.overlays import overlay_rows, random_units
 from testing.small_generations import DIM, NOW_MS, Artifacts, make_catalogue
@@ -62,16 +64,19 @@ def test_the_bytes_are_read_as_the_message(
     assert written_hits.IS_NATIVE
     monkeypatch.setattr(written_hits, "IS_NATIVE", is_native)
     asked = with_overlay(view) if has_overlay else view
-    receipt = receipt_of(asked, NOW_MS + 5, "20260101T000000Z-000000")
+    receipts = ViewReceipts(asked, "20260101T000000Z-000000")
     for text in (*QUERIES, "unseen", *QUERIES):
         query = RetrievalQuery(query=text, k=k)
         answer = retrieve(asked, query)
 
-        message = response_message(query, answer, receipt)
+        message = response_message(query, answer, receipts.receipt(NOW_MS + 5))
 
         assert len(message.hits) == min(k, 209 if has_overlay else 200)
-        written = response_bytes(query, answer, receipt)
+        written = response_bytes(query, answer, receipts, NOW_MS + 5)
         assert retrieval_pb.RetrieveResponse.FromString(written) == message
+        rest = retrieval_pb.RetrieveResponse.FromString(written)
+        rest.ClearField("hits")
+        assert written == answer.hits() + rest.SerializeToString()
         assert retrieval_pb.RetrieveResponse.FromString(written).SerializeToString() == (
             message.SerializeToString()
         )
@@ -90,9 +95,24 @@ def test_an_item_shows_what_the_overlay_says_of_it_now(
 
     query = RetrievalQuery(query="lamp", k=1000)
     answer = retrieve(with_overlay(view), query)
-    written = response_bytes(query, answer, receipt_of(view, NOW_MS))
+    written = response_bytes(query, answer, ViewReceipts(view, ""), NOW_MS)
     titles = {
         hit.item_id: hit.title for hit in retrieval_pb.RetrieveResponse.FromString(written).hits
     }
 
     assert titles[item_id] == f"new {item_id}" != old
+
+
+def test_what_became_of_session_and_filter_is_in_the_bytes(view: LiveView) -> None:
+    """As in the message."""
+    query = RetrievalQuery(query="lamp", k=3)
+    report = FilterReport(path=FilterPath.EXACT, num_matching=7, unknown_attributes=("colour",))
+    answer = retrieve(view, query)._replace(context={MemberOutcome.USED: 2}, filter=report)
+    receipts = ViewReceipts(view, "")
+
+    message = response_message(query, answer, receipts.receipt(NOW_MS))
+
+    assert message.context_members == 2
+    assert message.filter.unknown_attributes == ["colour"]
+    written = response_bytes(query, answer, receipts, NOW_MS)
+    assert retrieval_pb.RetrieveResponse.FromString(written) == message

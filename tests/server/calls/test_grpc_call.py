@@ -23,6 +23,7 @@ class Event:
     def __init__(self, deadline: float = math.inf) -> None:
         self.call = self
         self.call_details = SimpleNamespace(deadline=deadline)
+        self.invocation_metadata = ()
         self.batches: list[Sequence[Any]] = []
         self.was_cancelled = False
         self._then: list[Callable[[Any], Any]] = []

@@ -8,6 +8,7 @@ from server.metrics.answering import ServerMetrics
 from server.metrics.calls import CallMetrics, Refused
 from server.metrics.index import IndexMetrics
 from server.metrics.overlay import OverlayMetrics
+from server.quality.answers import Given
 from server.retrieve import QueryPath
 from server.swaps.refusals import RefusalReason
 from server.workers.joined import Counted, families_of, joined, samples_of
@@ -34,6 +35,9 @@ class Worker:
         return self.place
 
 
+GIVEN = Given(reflected_ms=1, snapshot_ms=1, now_ms=2, num_items=10, num_from_overlay=0)
+
+
 def values(*workers: Worker, parent: CollectorRegistry | None = None) -> dict[str, float]:
     """Return the joined samples, by name and values of labels."""
     families = families_of(samples_of(parent or CollectorRegistry()))
@@ -49,7 +53,7 @@ def test_what_is_counted_is_added_up() -> None:
     """Counters and histograms; labels that one worker alone has."""
     first, second = Worker(), Worker()
     for worker, seconds in ((first, 0.003), (second, 0.003), (second, 3.0)):
-        worker.server.queried(QueryPath.KNOWN, {})
+        worker.server.queried(QueryPath.KNOWN, {}, GIVEN)
         worker.calls.ended("Retrieve", "OK", seconds)
     second.calls.ended("Retrieve", "CANCELLED", 0.0)
     second.calls.refused(Refused.OVERLOAD)
@@ -68,12 +72,12 @@ def test_what_a_worker_counted_stays_when_it_ends() -> None:
     """A counter never goes back, and nothing is counted twice."""
     first, second = Worker(), Worker()
     for worker in (first, second, second):
-        worker.server.queried(QueryPath.KNOWN, {})
+        worker.server.queried(QueryPath.KNOWN, {}, GIVEN)
     before = values(first, second)
     second.place.is_gone()
     while_it_is_gone = joined([first.told(), second.place], {})
     second.begin()
-    second.server.queried(QueryPath.KNOWN, {})
+    second.server.queried(QueryPath.KNOWN, {}, GIVEN)
 
     samples = {
         s.name + s.labels.get("path", ""): s.value for m in while_it_is_gone for s in m.samples
