@@ -46,6 +46,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "waiting_for_fit_generation": "FreshetServerNotReady",
     "request_failed": "FreshetServerErrors",
     "answer_failed": "FreshetServerErrors",
+    "call_not_let_in": "FreshetServerErrors",
+    "message_not_taken": "FreshetServerErrors",
     "not_counted": ERRORS_HEADING,
     "sweep_failed": ERRORS_HEADING,
     "turn_failed": ERRORS_HEADING,
