@@ -258,10 +258,10 @@ def number_text(value: float) -> str:
     """Return a number, or true or false, as JSON writes it, whatever its size; a whole
     one without a fraction: `10.0` is what others write as `10`.
     """
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_EXACT:
+    if isinstance(value, int):
+        return str(value).lower()
+    if value.is_integer() and abs(value) <= _MAX_EXACT:
         return str(int(value))
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     return msgspec.json.encode(value).decode()
 
 
