@@ -61,10 +61,24 @@ def settle_streams() -> None:
 def _text(raw: io.FileIO, before: object, *, is_log: bool = False) -> io.TextIOWrapper:
     """Return a stream on a file as Python made the one before."""
     is_unbuffered = getattr(before, "write_through", False)
+    encoding, errors = _codec(before, is_screen=is_log or raw.isatty())
     return io.TextIOWrapper(
         raw if is_unbuffered else io.BufferedWriter(raw),  # as `python -u` does
-        encoding=getattr(before, "encoding", None) or "utf-8",
-        errors=getattr(before, "errors", None) or "backslashreplace",
+        encoding=encoding,
+        errors=errors,
         line_buffering=is_log or raw.isatty(),
         write_through=is_unbuffered,
     )
+
+
+def _codec(before: object, *, is_screen: bool) -> tuple[str, str]:
+    """Return what text is encoded by, and what becomes of what that cannot write.
+
+    Files and pipes get UTF-8, as the formats have it, whatever the locale is; a
+    terminal of another encoding gets what it can show, and escapes of the rest.
+    """
+    encoding = str(getattr(before, "encoding", None) or "utf-8")
+    errors = str(getattr(before, "errors", None) or "backslashreplace")
+    if not is_screen and not os.environ.get("PYTHONIOENCODING"):
+        encoding = "utf-8"
+    return encoding, "backslashreplace" if errors == "strict" else errors

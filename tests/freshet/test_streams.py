@@ -71,3 +71,32 @@ def test_a_log_that_nobody_reads_ends_nothing(tmp_path: Path) -> None:
         )
 
     assert loaded.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "caf\u00e9 \u978b"),
+        ({"PYTHONIOENCODING": "latin-1"}, "caf\u00e9 \\u978b"),
+        ({"PYTHONIOENCODING": "ascii"}, "caf\\xe9 \\u978b"),
+    ],
+)
+def test_output_is_utf_8_unless_somebody_wants_another_encoding(
+    tmp_path: Path, environment: dict[str, str], expected: str
+) -> None:
+    """A locale that cannot write a query does not end a command."""
+    line = json.dumps({**CLICK, "query": "Caf\u00e9 \u978b"})
+    (tmp_path / "events.jsonl").write_text(f"{line}\n")
+
+    outcome = subprocess.run(
+        [CONSOLE_SCRIPT, "try-events", "events.jsonl"],
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert outcome.returncode == 0, outcome.stderr
+    found = outcome.stdout.decode("latin-1" if "latin-1" in environment.values() else "utf-8")
+    assert expected in found.lower()
