@@ -2,7 +2,7 @@
 
 from freshet.explanation.told import Link, TitledItem, Told, ToldPath
 from freshet.logs.printable import printable
-from freshet.terminal.output import table
+from freshet.terminal.output import shortened, table
 
 
 def document(told: Told) -> dict[str, object]:
@@ -135,4 +135,4 @@ def _sessions(count: int) -> str:
 
 
 def _named(item: TitledItem) -> str:
-    return f"'{item.title}' ({item.item_id})" if item.title else item.item_id
+    return f"'{shortened(item.title)}' ({item.item_id})" if item.title else item.item_id

@@ -8,6 +8,8 @@ from freshet.logs.printable import printable
 
 _LINES_AT_ONCE = 1000
 """Lines in one write: a write a line costs more than making the line."""
+# Of a title that is told among others: two lines of a terminal. Twice as many are four.
+_SHOWN_CHARS = 160
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -24,6 +26,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def shortened(text: str) -> str:
+    """Return a text such as a title as people read it among others: one of 64 kB is a
+    screen after screen. JSON has the whole.
+    """
+    return text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…"
 
 
 def named_values(values: Mapping[str, object]) -> list[tuple[str, str]]:

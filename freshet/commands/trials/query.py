@@ -3,7 +3,7 @@
 import click
 
 from freshet.terminal import options
-from freshet.terminal.output import duration, table, when
+from freshet.terminal.output import duration, shortened, table, when
 from freshet_client import (
     Access,
     Context,
@@ -148,7 +148,7 @@ def query(  # noqa: PLR0913  # an argument an option
             filter_by=filter_by,
         )
     rows = [
-        (str(rank), f"{hit.score:.3f}", hit.item_id, hit.title)
+        (str(rank), f"{hit.score:.3f}", hit.item_id, shortened(hit.title))
         for rank, hit in enumerate(answer.hits, start=1)
     ]
     click.echo(table(("", "score", "item", "title"), rows))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from freshet.terminal.output import duration, table
+from freshet.terminal.output import duration, shortened, table
 
 
 def test_a_table_shows_no_control_characters() -> None:
@@ -36,3 +36,10 @@ def test_a_table_shows_no_control_characters() -> None:
 def test_a_duration_has_two_units(seconds: float, said: str) -> None:
     """A clock that is slow is as easy to read as one that is fast."""
     assert duration(seconds) == said
+
+
+def test_a_title_without_end_is_told_in_part() -> None:
+    """And any usual one whole."""
+    assert shortened("Desk lamp") == "Desk lamp"
+    assert shortened("x" * 160) == "x" * 160
+    assert shortened("x" * 161) == "x" * 159 + "…"
