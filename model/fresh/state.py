@@ -18,6 +18,7 @@ from model.fresh.clicked import clicked_as_json
 from model.fresh.directory import Directory, Keys
 from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
+from model.fresh.pauses import Pause, no_pause
 from model.fresh.published import PublishedVectors
 from model.fresh.result import RoundResult
 from model.fresh.session_walk import WalkDirections
@@ -109,6 +110,7 @@ class FreshState:
         self._published: set[int] = set()
         self._gone: dict[int, tuple[str, int]] = {}
         self._poisoned: set[int] = set()
+        self._unread: list[int] = []
         self._audited = 0
 
     @property
@@ -124,7 +126,10 @@ class FreshState:
         return len(self._published)
 
     def apply(
-        self, changes: Sequence[ShardChanges], asked: Mapping[str, float] | None = None
+        self,
+        changes: Sequence[ShardChanges],
+        asked: Mapping[str, float] | None = None,
+        pause: Pause = no_pause,
     ) -> RoundResult:
         """Take changes in and recompute what they move.
 
@@ -135,27 +140,35 @@ class FreshState:
             changes: in the order of their writes; none: what was carried over alone.
             asked: how often each normalised query text is asked, for what is carried
                 over.
+            pause: called between the steps.
         """
         change, round_ = merged(changes), _Round()
         listed = {key: item.item_id for key, item in change.catalog.items()}
         self._directory.learn(change.query_names, {**change.item_names, **listed})
-        texts = self._take_states(change, round_)
-        self._take_graph(change, texts, round_)
+        self._take_states(change, round_)
+        pause(is_open=True)
+        self._take_graph(change, round_, pause)
         self._take_erasures(change, round_)
         self._take_waiting(asked or {})
+        pause(is_open=True)
         self._graph.tell_hyperedges()
-        return self._publish(*self._recomputed(), round_)
+        pause(is_open=False)
+        recomputed = self._recomputed()
+        pause(is_open=False)
+        return self._publish(*recomputed, round_, pause)
 
     def apply_catalog(self, changes: Sequence[ShardChanges]) -> RoundResult:
         """Take states of the catalogue in, and nothing else: what they list, hide or
-        rename is published, and their neighbours wait for the next round.
+        rename is published, and their neighbours wait for the next round, or for the
+        end of one that pauses.
 
         Args:
             changes: of which the states are taken alone.
         """
         change, round_ = merged(changes), _Round()
         self._directory.learn({}, {key: item.item_id for key, item in change.catalog.items()})
-        slots = self._move_texts(self._take_states(change, round_))
+        self._take_states(change, round_)
+        slots = self._move_texts(self._to_read())
         round_.named.update(slots.tolist())
         self._graph.spread(slots)
         vectors = self._graph.nodes.compute(slots)
@@ -164,6 +177,20 @@ class FreshState:
         # Their hyperedges are told in the next round.
         self._graph.nodes.columns.unrest[slots] = _ANY
         return result
+
+    def take_out(self, changes: Sequence[ShardChanges]) -> RoundResult:
+        """Take items out that the catalogue calls gone or unavailable, and nothing
+        else: also between two steps of `apply`, whose result then lacks them.
+
+        Args:
+            changes: of which the states are taken alone, all of items that are gone.
+        """
+        change, round_ = merged(changes), _Round()
+        self._directory.learn({}, {key: item.item_id for key, item in change.catalog.items()})
+        self._take_states(change, round_)
+        none = np.zeros(0, dtype=np.int64)
+        vectors = self._graph.nodes.columns.vector[none]
+        return self._publish(none, vectors, np.zeros(0, dtype=np.bool_), round_)
 
     def audit(self, count: int) -> float:
         """Compare some vectors with what a full pass gives them; return the worst
@@ -177,11 +204,8 @@ class FreshState:
         self._audited = (self._audited + len(slots)) % max(1, active)
         return worst_cosine(self._origin, self._graph, slots)
 
-    def _take_states(self, change: MergedChanges, round_: _Round) -> list[int]:
-        """Take catalogue states in; return the keys of items whose text is to be
-        read.
-        """
-        texts: list[int] = []
+    def _take_states(self, change: MergedChanges, round_: _Round) -> None:
+        """Take catalogue states in; the texts of their items are to be read."""
         keys = np.array(list(change.catalog), dtype=np.uint64)
         rows = self._directory.rows(keys, is_item=True).tolist()
         for (key, state), row in zip(change.catalog.items(), rows, strict=True):
@@ -189,7 +213,7 @@ class FreshState:
             if not self._directory.note(key, row, state):
                 continue
             if not state.deleted:
-                texts.append(key)
+                self._unread.append(key)
             if state.deleted or not state.available:
                 self._gone[key] = (state.item_id, state.ts_ms)
                 round_.gone.add(key)
@@ -197,22 +221,28 @@ class FreshState:
             was_hidden = self._gone.pop(key, None) is not None
             if was_hidden or before is None or not before.available or _differs(before, state):
                 round_.listed.add(key)
-        return texts
 
-    def _take_graph(self, change: MergedChanges, texts: Sequence[int], round_: _Round) -> None:
+    def _to_read(self) -> list[int]:
+        """Return the keys of items whose text is to be read, once."""
+        keys, self._unread = list(dict.fromkeys(self._unread)), []
+        return keys
+
+    def _take_graph(self, change: MergedChanges, round_: _Round, pause: Pause) -> None:
         """Make active what is named, and change texts, sessions and edges."""
         queries = [change.edges.query, change.member[~change.is_item]]
         items = [change.edges.item, change.member[change.is_item]]
-        moved = [self._move_texts(texts)]
+        moved = [self._move_texts(self._to_read())]
         if self._origin is not None:
             moved += [self._wake(queries, is_item=False), self._wake(items, is_item=True)]
             members = self._members(change)
             before = self._graph.nodes.columns.weight[members.slot]
             moved += [self._change_edges(change), np.unique(members.slot)]
+            pause(is_open=True)
             self._graph.change_sessions(self._supported(members, before))
         slots = np.unique(np.concatenate(moved))
         self._graph.nodes.columns.unrest[slots] = _ANY
         round_.named.update(slots.tolist())
+        pause(is_open=True)
         self._graph.spread(slots)
 
     def _wake(self, keys: Sequence[Keys], *, is_item: bool) -> Int64s:
@@ -345,7 +375,12 @@ class FreshState:
         waiting.end_round()
 
     def _publish(
-        self, slots: Int64s, vectors: Float32s, follows: Bools, round_: _Round
+        self,
+        slots: Int64s,
+        vectors: Float32s,
+        follows: Bools,
+        round_: _Round,
+        pause: Pause = no_pause,
     ) -> RoundResult:
         """Return what is published of what was recomputed; see `_recomputed`."""
         nodes, waiting = self._graph.nodes, self._graph.waiting
@@ -354,6 +389,8 @@ class FreshState:
         nodes.columns.vector[slots[told]] = vectors[told]
         is_item = nodes.columns.is_item[slots]
         query_texts, query_clicks, query_vectors = self._queries(slots[told & ~is_item])
+        # The last one: whoever is gone from now on is gone after these rows.
+        pause(is_open=False)
         items, item_attributes, item_sessions, item_vectors = self._items(
             slots[told & is_item], round_
         )

@@ -12,6 +12,7 @@ from model.artifact.overlay.pointer import Newest
 from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim, OverlayRows, no_rows
 from model.errors import SegmentRefused
+from model.fresh.pauses import Pause, no_pause
 from model.fresh.result import RoundResult
 from model.refresher.claims import (
     carried,
@@ -24,7 +25,7 @@ from model.refresher.claims import (
 )
 from model.refresher.parts import Parts, Vectors
 from model.refresher.rows import checked_rows
-from model.refresher.waiting.backlog import Backlog, Batch, Taken, is_urgent
+from model.refresher.waiting.backlog import Backlog, Batch, Taken, erases
 from stream.feed.changes import ShardChanges, WriterMark
 
 logger = logging.getLogger(__name__)
@@ -172,6 +173,7 @@ class Lane:
         self._pending = Pending()
         self._last = Round()
         self._published: Claim | None = None
+        self._is_erasing = False
         self._next_round = 0.0
         self._next_renewal = 0.0
         claim = first_claim(generation.manifest.snapshot)
@@ -241,23 +243,22 @@ class Lane:
         """Whether a round is due, by the monotonic clock.
 
         What waits is taken in once its time has come, at once where the round before it
-        was long ago, or where there is more than one round takes in. Where nothing
-        waits, it is time to say how fresh the overlay is by now.
+        was long ago, where it is urgent, or where there is more than one round takes
+        in. Where nothing waits, it is time to say how fresh the overlay is by now.
         """
         waiting, settings = self._backlog.size, self._parts.settings
         if not waiting and not self._last.carried:
             return now >= self._next_renewal
         return (
-            now >= self._next_round
+            self._is_erasing
+            or self._backlog.num_urgent > 0
+            or now >= self._next_round
             or waiting >= settings.max_round_changes
             or not self._progress.is_caught_up
         )
 
-    def look(self) -> bool:
+    def look(self) -> None:
         """Read what is new in the feed, unless much waits already.
-
-        Returns:
-            Whether it should not wait for the next round.
 
         Raises:
             StreamError: the feed cannot be read.
@@ -266,7 +267,7 @@ class Lane:
         progress = self._progress
         most = _MOST_ROUNDS_WAITING * self._parts.settings.max_round_changes
         if self._backlog.size >= most:
-            return False
+            return
         read = self._feed.read(progress.marks)
         skipped = dict(progress.skipped)
         if read.gaps and not progress.is_begun and self._floor is not None:
@@ -296,7 +297,7 @@ class Lane:
             ahead_ms=max(read.reflected_ms - now, 0),
             late_ms=_lateness(read.changes, now, progress),
         )
-        return is_urgent(read.changes)
+        self._is_erasing |= erases(read.changes)
 
     @property
     def goes_ahead(self) -> bool:
@@ -323,15 +324,40 @@ class Lane:
         self._keep(self._vectors.apply_catalog(taken.catalog), taken, began)
         self._claim(taken)
 
-    def round(self, asked: Mapping[str, float]) -> None:
-        """Take in what waits, as much as one round may, and recompute what it moves."""
+    def go_between(self, *, is_open: bool) -> bool:
+        """Do what `go_ahead` does in the midst of a round, where it pauses.
+
+        Args:
+            is_open: of `model.fresh.pauses.Pause`: else items are taken out alone.
+
+        Returns:
+            Whether anything was urgent.
+        """
+        backlog, vectors = self._backlog, self._vectors
+        if self._published is None or not (backlog.num_urgent if is_open else backlog.num_gone):
+            return False
+        began, limit = self._parts.monotonic(), self._parts.settings.max_round_changes
+        taken = backlog.take_within(limit, gone_alone=not is_open)
+        apply = vectors.apply_catalog if is_open else vectors.take_out
+        self._keep(apply(taken.catalog), taken, began)
+        self._claim(taken)
+        return True
+
+    def round(self, asked: Mapping[str, float], pause: Pause = no_pause) -> None:
+        """Take in what waits, as much as one round may, and recompute what it moves.
+
+        Args:
+            asked: how often each normalised query text is asked.
+            pause: called between the steps; it may look, `go_between` and publish.
+        """
         settings = self._parts.settings
         taken = self._backlog.take(settings.max_round_changes)
         began = self._parts.monotonic()
         self._next_renewal = began + settings.fresh_every_seconds
+        self._is_erasing = False
         if taken.changes or self._last.carried:
             self._next_round = began if self._backlog.size else self._next_renewal
-            result = self._vectors.apply(taken.changes, asked)
+            result = self._vectors.apply(taken.changes, asked, pause)
             self._last = Round(
                 carried=result.carried,
                 withheld=result.withheld,

@@ -1,6 +1,7 @@
 """The loop of the refresher: follows the live generation, and refreshes over it."""
 
 import logging
+from functools import partial
 from shutil import rmtree
 from threading import Event
 
@@ -155,11 +156,7 @@ class Refresher:
         Returns:
             What is in the way, and whether anything was published.
         """
-        is_urgent, trouble = False, None
-        try:
-            is_urgent = lane.look()
-        except Exception as error:  # noqa: BLE001  # whatever is wrong with the feed, what was read is published
-            trouble = self._teller.failed(Behind.FEED, error)
+        trouble = self._look(lane)
         if lane.progress.is_rewound:
             self._lose(lane)
             return Trouble(Behind.REPLAY, "a shard went back to a checkpoint"), False
@@ -167,10 +164,10 @@ class Refresher:
             is_published = False
             if lane.goes_ahead:
                 lane.go_ahead()
-                is_urgent, is_published = False, self._publish(lane, trouble)
-            if not (is_urgent or at_once or lane.is_due(self._parts.monotonic())):
+                is_published = self._publish(lane, trouble)
+            if not (at_once or lane.is_due(self._parts.monotonic())):
                 return trouble, is_published
-            lane.round(self._parts.asked())
+            lane.round(self._parts.asked(), pause=partial(self._go_between, lane))
             return trouble, self._publish(lane, trouble)
         except Exception as error:  # a lane is made again from its generation and the feed
             if isinstance(error, SegmentRefused) and error.fault == SegmentFault.WRITER:
@@ -179,6 +176,20 @@ class Refresher:
             self._wishes.lost(lane.generation_id)
             failed = self._teller.failed(Behind.FAILED, error)
             return self._opener.failed(lane.generation_id, failed), False
+
+    def _look(self, lane: Lane) -> Trouble | None:
+        """Read what is new; return what is in the way."""
+        try:
+            lane.look()
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with the feed, what was read is published
+            return self._teller.failed(Behind.FEED, error)
+        return None
+
+    def _go_between(self, lane: Lane, *, is_open: bool) -> None:
+        """Look for what is urgent in the midst of a round, and publish it by itself."""
+        trouble = self._look(lane)
+        if lane.go_between(is_open=is_open):
+            self._publish(lane, trouble)
 
     def _publish(self, lane: Lane, trouble: Trouble | None) -> bool:
         trouble = trouble or trouble_of(lane, self._parts.settings, self._parts.clock_ms())

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from model.artifact.generation import Generation
 from model.artifact.store import ArtifactStore
+from model.fresh.pauses import Pause, no_pause
 from model.fresh.result import RoundResult
 from model.refresh_settings import RefreshSettings
 from model.refresher.metrics import RefresherMetrics
@@ -36,12 +37,18 @@ class Vectors(Protocol):
         """What `model.fresh.state.FreshState.is_partial` says."""
 
     def apply(
-        self, changes: Sequence[ShardChanges], asked: Mapping[str, float] | None = None
+        self,
+        changes: Sequence[ShardChanges],
+        asked: Mapping[str, float] | None = None,
+        pause: Pause = no_pause,
     ) -> RoundResult:
         """Return what `model.fresh.state.FreshState.apply` does."""
 
     def apply_catalog(self, changes: Sequence[ShardChanges]) -> RoundResult:
         """Return what `model.fresh.state.FreshState.apply_catalog` does."""
+
+    def take_out(self, changes: Sequence[ShardChanges]) -> RoundResult:
+        """Return what `model.fresh.state.FreshState.take_out` does."""
 
     def audit(self, count: int) -> float:
         """Return what `model.fresh.state.FreshState.audit` does."""

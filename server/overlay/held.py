@@ -1,12 +1,12 @@
 """An overlay ready to be searched beside the index of its generation."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
 
-from model.artifact.index.hidden import Hidden
+from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
 from model.artifact.index.scan import ScannedVectors
 from model.artifact.overlay.segment import Claim, OverlayRows, no_rows
 from protos.marks import is_marked
@@ -152,28 +152,55 @@ def hold(
             went; a generation whose snapshot is newer than that knows better.
         places: of `live`.
     """
-    taken_ms = live.generation.manifest.snapshot.taken_ms
-    hidden_now = {id_: at_ms for id_, at_ms in gone.items() if at_ms >= taken_ms}
     items = {id_: row for row, id_ in enumerate(rows.item_ids)}
-    is_answered = rows.item_shown.copy()
-    for id_ in hidden_now.keys() & items.keys():
-        is_answered[items[id_]] = False
-    is_marked_row = np.array([is_marked(id_) for id_ in rows.item_ids], dtype=bool)
-    shown = np.flatnonzero(is_answered & ~is_marked_row).astype(np.int64)
-    hidden = places.of((*rows.item_ids, *rows.gone_items, *hidden_now))
-    return HeldOverlay(
+    queries = {text: row for row, text in enumerate(rows.query_texts)}
+    nothing = np.zeros(0, dtype=np.int64)
+    held = HeldOverlay(
         sequence=sequence,
         writer=writer,
         claim=claim,
         rows=rows,
         items=MappingProxyType(items),
-        queries=MappingProxyType({text: row for row, text in enumerate(rows.query_texts)}),
-        shown=shown,
-        scanned=ScannedVectors(rows.item_vectors[shown]),
-        marked=np.flatnonzero(is_answered & is_marked_row).astype(np.int64),
+        queries=MappingProxyType(queries),
+        shown=nothing,
+        scanned=ScannedVectors(rows.item_vectors[nothing]),
+        marked=nothing,
         gone_queries=frozenset(rows.gone_queries.tolist()),
+        gone_items=MappingProxyType({}),
+        gone_ids=frozenset(),
+        hidden=NOTHING_HIDDEN,
+        attributes=OverlayAttributes(rows, live.generation, places.items_of, places.read),
+    )
+    return hide(held, live, gone, places)
+
+
+def hide(
+    held: HeldOverlay, live: LiveGeneration, gone: Mapping[str, int], places: IndexPlaces
+) -> HeldOverlay:
+    """Return what is held, less what its rows say is gone and what else is: its items
+    and queries are not looked through again.
+
+    Args:
+        held: the overlay, of the same items and queries as its rows.
+        live: the generation that it is beside.
+        gone: as in `hold`.
+        places: of `live`.
+    """
+    taken_ms, rows = live.generation.manifest.snapshot.taken_ms, held.rows
+    hidden_now = {id_: at_ms for id_, at_ms in gone.items() if at_ms >= taken_ms}
+    is_answered = rows.item_shown.copy()
+    for id_ in hidden_now.keys() & held.items.keys():
+        is_answered[held.items[id_]] = False
+    is_marked_row = np.array([is_marked(id_) for id_ in rows.item_ids], dtype=bool)
+    shown = np.flatnonzero(is_answered & ~is_marked_row).astype(np.int64)
+    is_same = np.array_equal(shown, held.shown)
+    hidden = places.of((*rows.item_ids, *rows.gone_items, *hidden_now))
+    return replace(
+        held,
+        shown=shown,
+        scanned=held.scanned if is_same else ScannedVectors(rows.item_vectors[shown]),
+        marked=np.flatnonzero(is_answered & is_marked_row).astype(np.int64),
         gone_items=MappingProxyType(hidden_now),
         gone_ids=frozenset((*rows.gone_items, *hidden_now)),
         hidden=Hidden(hidden, len(live.index)),
-        attributes=OverlayAttributes(rows, live.generation, places.items_of, places.read),
     )

@@ -1,16 +1,18 @@
 """Reads overlay segments from the artifacts folder into a view."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from model.artifact.overlay.chain import read_chain
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import read_gone
 from model.artifact.overlay.merge import merge_rows
 from model.artifact.overlay.pointer import Newest
-from model.artifact.overlay.segment import Segment
-from server.overlay.held import HeldOverlay, hold
+from model.artifact.overlay.segment import OverlayRows, Segment
+from server.overlay.held import HeldOverlay, hide, hold
 from server.overlay.view import NOTHING_GONE, LiveView
 
 
@@ -46,15 +48,20 @@ def load_segments(folder: OverlayFolder, newest: Newest, view: LiveView) -> Load
     parts = [*([before.rows] if after else []), *(segment.rows for segment in taken)]
     listed = {item for segment in taken for item in segment.rows.item_ids}
     carried = {id_: at for id_, at in view.carried_gone.items() if id_ not in listed}
-    overlay = hold(
-        view.live,
-        merge_rows(parts) if len(parts) > 1 else parts[0],
-        claim,
-        sequence=taken[-1].sequence,
-        writer=newest.writer,
-        gone={**carried, **view.gone},
-        places=view.places,
-    )
+    gone, sequence = {**carried, **view.gone}, taken[-1].sequence
+    if after and all(_only_hides(segment.rows, before) for segment in taken):
+        held = replace(before, sequence=sequence, claim=claim, rows=_with_gone(parts))
+        overlay = hide(held, view.live, gone, view.places)
+    else:
+        overlay = hold(
+            view.live,
+            merge_rows(parts) if len(parts) > 1 else parts[0],
+            claim,
+            sequence=sequence,
+            writer=newest.writer,
+            gone=gone,
+            places=view.places,
+        )
     pointer = newest if refusal is None else view.newest
     grown = replace(view, overlay=overlay, claim=claim, newest=pointer, carried_gone=carried)
     return Loaded(view=grown, taken=tuple(taken), refusal=refusal)
@@ -70,6 +77,25 @@ def _reached(held: HeldOverlay, newest: Newest) -> int:
     if has_all or held.sequence >= newest.first_sequence:
         return max(held.sequence, newest.first_sequence)
     return 0
+
+
+def _only_hides(rows: OverlayRows, held: HeldOverlay) -> bool:
+    """Whether rows take out items, and nothing else, that what is held has no vector
+    of: what is held costs nothing then.
+    """
+    has_more = len(rows.item_ids) or len(rows.query_texts) or len(rows.gone_queries)
+    return not has_more and held.items.keys().isdisjoint(rows.gone_items)
+
+
+def _with_gone(parts: Sequence[OverlayRows]) -> OverlayRows:
+    """Return what `merge_rows` does of rows of which all but the first only hide."""
+    gone = {id_: ms for rows in parts for id_, ms in _gone_of(rows)}
+    times = np.fromiter(gone.values(), dtype=np.int64, count=len(gone))
+    return replace(parts[0], gone_items=tuple(gone), gone_item_ms=times)
+
+
+def _gone_of(rows: OverlayRows) -> Iterable[tuple[str, int]]:
+    return zip(rows.gone_items, rows.gone_item_ms.tolist(), strict=True)
 
 
 class GoneFile:

@@ -8,7 +8,7 @@ from model.artifact.overlay.pointer import Newest
 from model.artifact.overlay.segment import Claim
 from server.live import LiveGeneration
 from server.overlay.coverage import claim_of_snapshot
-from server.overlay.held import HeldOverlay, IndexPlaces, hold, no_overlay
+from server.overlay.held import HeldOverlay, IndexPlaces, hide, no_overlay
 
 NOTHING_GONE: Mapping[str, int] = MappingProxyType({})
 
@@ -71,15 +71,7 @@ class LiveView:
 
     def with_gone(self, gone: Mapping[str, int], carried: Mapping[str, int]) -> "LiveView":
         """Return the same view where other items are gone, see the attributes."""
-        overlay = hold(
-            self.live,
-            self.overlay.rows,
-            self.overlay.claim,
-            sequence=self.overlay.sequence,
-            writer=self.overlay.writer,
-            gone={**carried, **gone},
-            places=self.places,
-        )
+        overlay = hide(self.overlay, self.live, {**carried, **gone}, self.places)
         return replace(self, overlay=overlay, gone=gone, carried_gone=carried)
 
     def all_gone(self, now_ms: int) -> dict[str, int]:

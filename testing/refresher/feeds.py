@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from model.artifact.encoder import unit_rows
+from model.fresh.pauses import Pause, no_pause
 from model.fresh.result import RoundResult
 from protos.text import text_key
 from stream.events.types import CatalogItem
@@ -116,6 +117,7 @@ class NamedVectors:
         is_partial: whether clicks are not followed.
         error: what the next round raises; None: nothing.
         on_round: called in each round: it may take time.
+        pauses: of a round after that, whether each is open.
     """
 
     dim: int
@@ -127,9 +129,13 @@ class NamedVectors:
     is_partial: bool = False
     error: Exception | None = None
     on_round: Callable[[], object] = lambda: None
+    pauses: Sequence[bool] = (True, False)
 
     def apply(
-        self, changes: Sequence[ShardChanges], asked: Mapping[str, float] | None = None
+        self,
+        changes: Sequence[ShardChanges],
+        asked: Mapping[str, float] | None = None,
+        pause: Pause = no_pause,
     ) -> RoundResult:
         """Return what `model.fresh.state.FreshState.apply` does."""
         del asked
@@ -138,6 +144,8 @@ class NamedVectors:
             raise error
         self.rounds.append(changes)
         self.on_round()
+        for is_open in self.pauses:
+            pause(is_open=is_open)
         catalog = {key: item for each in changes for key, item in each.catalog.items()}
         listed = [item for item in catalog.values() if not item.deleted]
         gone = [item for item in catalog.values() if item.deleted]
@@ -169,6 +177,10 @@ class NamedVectors:
         result = self.apply(changes)
         self.carried = carried
         return result
+
+    def take_out(self, changes: Sequence[ShardChanges]) -> RoundResult:
+        """Return what `model.fresh.state.FreshState.take_out` does."""
+        return self.apply_catalog(changes)
 
     def audit(self, count: int) -> float:
         """Return what `model.fresh.state.FreshState.audit` does."""

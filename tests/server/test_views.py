@@ -431,6 +431,36 @@ def test_a_deletion_hides_its_item_with_the_next_poll(shop: Shop) -> None:
     assert shop.shows(item)
 
 
+def test_what_only_hides_costs_no_look_at_what_is_held(shop: Shop) -> None:
+    """And leaves what a server has that loads all of it at once."""
+    live = shop.generation()
+    publisher = shop.publisher(live)
+    vectors = dict(zip(["a", "b"], random_units(RANDOM, 2, DIM), strict=True))
+    publisher.publish(overlay_rows(DIM, items=vectors, queries=dict(vectors)), claim(1))
+    shop.watcher.load_first()
+    before = shop.view.overlay
+    known = shop.view.live.generation.item_ids[0]
+
+    publisher.publish(overlay_rows(DIM, gone_items=[known]), claim(2))
+    shop.poll()
+    hidden = shop.view.overlay
+    publisher.publish(overlay_rows(DIM, gone_items=["a"]), claim(3))
+    shop.poll()
+
+    assert hidden.queries is before.queries
+    assert (set(hidden.gone_ids), len(hidden.hidden)) == ({known}, 1)
+    assert not shop.shows(known)
+    held = shop.view.overlay
+    assert (set(held.gone_ids), set(held.items)) == ({known, "a"}, {"b"})
+    again = shop_of(shop.artifacts)
+    again.watcher.load_first()
+    for field_name in ("sequence", "claim", "items", "queries", "gone_ids"):
+        expected = getattr(again.view.overlay, field_name)
+        assert getattr(shop.view.overlay, field_name) == expected
+    assert again.view.overlay.rows.gone_items == shop.view.overlay.rows.gone_items
+    assert again.view.overlay.shown.tolist() == shop.view.overlay.shown.tolist()
+
+
 def test_deleted_items_stay_gone_over_a_restart(shop: Shop) -> None:
     """Also where the segments are lost."""
     generation_id = shop.generation()

@@ -94,11 +94,17 @@ class Backlog:
         self._reached: deque[_Numbered] = deque()
         self._reach = Reach()
         self._size = 0
+        self._has_states = False
 
     @property
     def size(self) -> int:
         """How many changes wait."""
         return self._size + len(self._catalog.states)
+
+    @property
+    def num_gone(self) -> int:
+        """How many states wait that take an item out."""
+        return len(self._catalog.gone)
 
     @property
     def num_urgent(self) -> int:
@@ -130,6 +136,23 @@ class Backlog:
         keys = self._catalog.others(self._catalog.urgent(limit), min(limit, _FEW_STATES))
         return self._taken(Taken(catalog=self._catalog.take(keys)))
 
+    def take_within(self, limit: int, *, gone_alone: bool) -> Taken:
+        """Take out states that are urgent while what was taken last is not in yet.
+
+        Where none of that is a state, all of the catalogue is in with them that is
+        before the first state that waits.
+
+        Args:
+            limit: as `take_urgent` has it.
+            gone_alone: only those that take an item out.
+        """
+        if gone_alone:
+            taken = self._taken(Taken(catalog=self._catalog.take(list(self._catalog.gone))))
+        else:
+            taken = self.take_urgent(limit)
+        known_ms = 0 if self._has_states else taken.catalog_reflected_ms
+        return replace(taken, reflected_ms=0, catalog_reflected_ms=known_ms)
+
     def take(self, limit: int) -> Taken:
         """Take out about `limit` changes, at least one write where any waits: states of
         the catalogue first, those that are urgent before the others.
@@ -138,6 +161,7 @@ class Backlog:
         keys = self._catalog.others(self._catalog.urgent(room), room)
         catalog = self._catalog.take(keys)
         writes = self._take_writes(max(limit - len(keys), 1))
+        self._has_states = bool(catalog) or any(each.catalog for each in writes)
         return self._taken(Taken(catalog=catalog, writes=writes, done=self._done()))
 
     def _taken(self, taken: Taken) -> Taken:
@@ -207,14 +231,6 @@ def size_of(changes: ShardChanges) -> int:
     return max(size + len(changes.gone_items) + len(changes.gone_queries), 1)
 
 
-def is_urgent(changes: Sequence[ShardChanges]) -> bool:
-    """Whether writes list an item, or take one out: what should be seen at once."""
-    return any(
-        len(each.gone_items)
-        or len(each.gone_queries)
-        or any(
-            item.deleted or not item.available or key in each.item_names
-            for key, item in each.catalog.items()
-        )
-        for each in changes
-    )
+def erases(changes: Sequence[ShardChanges]) -> bool:
+    """Whether an erasure left nothing of a query or an item in a shard."""
+    return any(len(each.gone_items) or len(each.gone_queries) for each in changes)

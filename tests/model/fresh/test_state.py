@@ -1,7 +1,7 @@
 """The fresh lane against a full pass of torch's network with the same weights."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -249,6 +249,70 @@ def test_the_catalogue_goes_ahead_of_clicks(open_shop: OpenShop) -> None:
         if text in at_once.query_texts:
             row = at_once.query_texts.index(text)
             assert float(vector @ at_once.query_vectors[row]) > 0.9999
+
+
+def test_what_is_taken_out_between_two_steps_is_not_in_the_result(open_shop: OpenShop) -> None:
+    """Whichever step it was, though the round names it; and once it is listed again all
+    is as if it had never been gone, a title that changed meanwhile too.
+    """
+    gone = shop_items()[1]
+    state = replace(gone, title="Novel Gadget", available=False, ts_ms=1)
+    clicks = [replace(each, item_id=gone.item_id) for each in drawn_events(Random(3), 5)]
+    num_pauses, opened = 0, list[bool]()
+
+    def count(*, is_open: bool) -> None:
+        nonlocal num_pauses
+        num_pauses += 1
+        opened.append(is_open)
+
+    whole = open_shop(UNBOUND)
+    changes = changes_between(whole.events, [*whole.events, *clicks])
+    named = whole.state.apply([changes], pause=count)
+    whole.state.apply([changes_between([], [], [replace(state, available=True, ts_ms=2)])])
+    out: list[RoundResult] = []
+    states: list[FreshState] = []
+    # In an open pause states are applied; otherwise, and there too, what is gone goes.
+    ways = [(step, False) for step in range(num_pauses)]
+    ways += [(step, True) for step in np.flatnonzero(opened).tolist()]
+    for step, applies in ways:
+        state_of, left = open_shop(UNBOUND).state, iter(range(step, -num_pauses, -1))
+        act = state_of.apply_catalog if applies else state_of.take_out
+
+        def pause(
+            *,
+            is_open: bool,
+            act: Callable[..., RoundResult] = act,
+            left: Iterator[int] = left,
+        ) -> None:
+            del is_open
+            if next(left) == 0:
+                out.append(act([changes_between([], [], [state])]))
+
+        result = state_of.apply([changes], pause=pause)
+        assert gone.item_id not in result.item_ids
+        states.append(state_of)
+    back = [
+        each.apply([changes_between([], [], [replace(state, available=True, ts_ms=2)])])
+        for each in states
+    ]
+
+    assert gone.item_id in named.item_ids
+    assert (opened.count(True), opened.count(False)) == (4, 3)
+    assert [each.gone_items for each in out] == [(gone.item_id,)] * len(ways)
+    assert all(gone.item_id in each.item_ids for each in back)
+    expected = vectors_by_row(whole.state)
+    for each in states:
+        found = vectors_by_row(each)
+        assert found.keys() == expected.keys()
+        assert min(float(found[row] @ expected[row]) for row in found) > 0.9999
+
+
+def vectors_by_row(state: FreshState) -> dict[int, Float32s]:
+    """Return the network's vectors of active nodes of the generation."""
+    nodes = state._graph.nodes
+    rows = nodes.columns.row[: nodes.count].tolist()
+    vectors = nodes.columns.vector[: nodes.count]
+    return {row: vector for row, vector in zip(rows, vectors, strict=True) if row >= 0}
 
 
 def at_once_vector(result: RoundResult, item_id: str) -> Float32s:

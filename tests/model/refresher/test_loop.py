@@ -11,6 +11,7 @@ import pytest
 
 from model.artifact.generation import Generation
 from model.artifact.overlay.lock import OverlayLock
+from model.artifact.overlay.segment import Claim, OverlayRows
 from model.artifact.overlay.wanted import EarlyReason, asked
 from model.errors import OverlayLocked, SegmentRefused
 from model.refresh_settings import RefreshSettings
@@ -234,6 +235,74 @@ def test_a_deletion_overtakes_a_burst(bench: Bench) -> None:
         pass
     assert bench.newest(live).claim.reflected_ms == bench.feed.reflected_ms
     assert bench.metric("waiting_changes") == 0
+
+
+@pytest.mark.parametrize("pauses", [(True,), (False,)])
+def test_a_deletion_does_not_wait_for_the_round_under_way(
+    bench: Bench, pauses: tuple[bool, ...]
+) -> None:
+    """It is published in its midst, and with it is claimed no more than is there: not
+    the clicks of the round.
+    """
+    live = publish(bench)
+    refresher = bench.refresher()
+    vectors, before = bench.vectors[live], bench.newest(live)
+    vectors.pauses = pauses
+    seen: list[OverlayRows] = []
+    claims: list[Claim] = []
+
+    def delete() -> None:
+        vectors.on_round = see
+        bench.feed.list_item(CatalogItem(item_id="x-1", deleted=True, ts_ms=NOW_MS))
+        bench.feed.name_query("during")
+        bench.turn(500)
+        bench.feed.reflected_ms = bench.clock.ms
+
+    def see() -> None:
+        vectors.on_round = lambda: None
+
+    publisher = refresher.lanes[0].publish
+
+    def published(reason: str) -> bool:
+        is_published = publisher(reason)
+        seen.append(bench.rows(live))
+        claims.append(bench.newest(live).claim)
+        return is_published
+
+    refresher.lanes[0].publish = published  # type: ignore[method-assign]
+    vectors.on_round = delete
+    bench.feed.name_query("before")
+    bench.go(refresher)
+    of_round = NOW_MS + 1000
+
+    assert [rows.gone_items for rows in seen] == [("x-1",), ("x-1",)]
+    assert [rows.query_texts for rows in seen] == [(), ("before",)]
+    assert [claim.reflected_ms for claim in claims] == [before.claim.reflected_ms, of_round]
+    assert [claim.catalog_reflected_ms for claim in claims] == [of_round + 500] * 2
+    bench.go(refresher)
+    assert set(bench.rows(live).query_texts) == {"before", "during"}
+    assert bench.newest(live).claim.reflected_ms == bench.feed.reflected_ms
+
+
+def test_a_feed_that_fails_in_the_midst_of_a_round_does_not_end_it(bench: Bench) -> None:
+    """What was read is published, and the next look says what is wrong."""
+    live = publish(bench)
+    refresher = bench.refresher()
+
+    def fail() -> None:
+        bench.feed.error = FeedUnreadable("a record is damaged")
+
+    bench.vectors[live].on_round = fail
+    bench.feed.name_query("before")
+    bench.go(refresher)
+
+    assert bench.rows(live).query_texts == ("before",)
+    bench.feed.error = None
+    bench.vectors[live].on_round = lambda: None
+    bench.feed.name_query("after")
+    bench.go(refresher)
+    assert set(bench.rows(live).query_texts) == {"before", "after"}
+    assert [lane.generation_id for lane in refresher.lanes] == [live]
 
 
 def test_a_new_generation_replaces_the_old_one_when_it_has_all_of_it(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from model.refresher.waiting.backlog import Backlog, Batch, Taken, is_urgent, size_of
+from model.refresher.waiting.backlog import Backlog, Batch, Taken, erases, size_of
 from protos.text import text_key
 from stream.events.types import CatalogItem
 from stream.feed.changes import EdgeChanges, ShardChanges, WriterMark
@@ -231,22 +231,65 @@ def test_a_state_does_not_overtake_the_erasure_of_its_item() -> None:
     assert states_of(backlog.take_urgent(9)) == {"i"}
 
 
+def test_what_is_gone_is_taken_in_the_midst_of_a_round() -> None:
+    """It alone; of the catalogue is claimed with it what is before the first other
+    state that waits, nothing where the round takes one, and of clicks nothing is.
+    """
+    backlog = Backlog()
+    backlog.add(batch(write(1), reflected_ms=10))
+    backlog.take(9)
+    backlog.add(batch(write(2), listing(3, item("a", deleted=True)), reflected_ms=20))
+
+    clear = backlog.take_within(9, gone_alone=True)
+    backlog.add(batch(listing(4, item("b")), listing(5, item("c", deleted=True)), reflected_ms=30))
+    beside_another = backlog.take_within(9, gone_alone=True)
+    backlog.take(9)
+    backlog.add(batch(listing(6, item("d", available=False)), reflected_ms=40))
+    after_one_that_is_under_way = backlog.take_within(9, gone_alone=True)
+
+    taken = (clear, beside_another, after_one_that_is_under_way)
+    assert [states_of(each) for each in taken] == [{"a"}, {"c"}, {"d"}]
+    assert [each.catalog_reflected_ms for each in taken] == [20, 20, 0]
+    assert [(each.reflected_ms, each.writes, each.done) for each in taken] == [(0, (), None)] * 3
+
+
+def test_what_a_round_has_of_a_state_that_waits_for_an_erasure_is_not_claimed() -> None:
+    """In the midst of that round."""
+    backlog, key = Backlog(), text_key("i")
+    erasure = ShardChanges(shard=0, sequence=1, gone_items=np.array([key], dtype=np.uint64))
+    backlog.add(batch(erasure, listing(2, item("i")), reflected_ms=10))
+    backlog.take(9)
+    backlog.add(batch(listing(3, item("a", deleted=True)), reflected_ms=20))
+
+    taken = backlog.take_within(9, gone_alone=True)
+
+    assert (states_of(taken), taken.catalog_reflected_ms) == ({"a"}, 0)
+
+
 def test_a_write_has_a_size_of_at_least_one() -> None:
     """Names alone are work, too."""
     assert size_of(write(1, edges=7)) == 7
     assert size_of(ShardChanges(shard=0, sequence=1, query_names=texts_by_key("q"))) == 1
 
 
-def test_what_lists_or_removes_an_item_is_urgent() -> None:
-    """A click is not, nor a new price."""
+def test_an_erasure_that_leaves_nothing_is_told() -> None:
+    """Of a query or of an item; a state of the catalogue is none."""
+    key = np.ones(1, dtype=np.uint64)
 
-    def state(**changes: bool) -> ShardChanges:
-        item = CatalogItem(item_id="i", **changes)  # type: ignore[arg-type]
-        return ShardChanges(shard=0, sequence=1, catalog={7: item})
+    assert not erases([write(1), listing(2, item("i", deleted=True))])
+    assert erases([write(1), ShardChanges(shard=0, sequence=2, gone_items=key)])
+    assert erases([ShardChanges(shard=0, sequence=1, gone_queries=key)])
 
-    assert not is_urgent([write(1), state()])
-    assert is_urgent([state(deleted=True)])
-    assert is_urgent([state(available=False)])
-    new, names = {text_key("i"): CatalogItem(item_id="i")}, texts_by_key("i")
-    assert is_urgent([ShardChanges(shard=0, sequence=1, catalog=new, item_names=names)])
-    assert is_urgent([ShardChanges(shard=0, sequence=1, gone_items=np.ones(1, dtype=np.uint64))])
+
+def test_in_an_open_pause_what_is_new_is_taken_too() -> None:
+    """And others while they are few, as ahead of a round."""
+    backlog = Backlog()
+    backlog.add(batch(write(1), reflected_ms=10))
+    backlog.take(9)
+    new = listing(2, item("new"), item_names=texts_by_key("new"))
+    backlog.add(batch(new, listing(3, item("other"), item("gone", deleted=True)), reflected_ms=20))
+
+    taken = backlog.take_within(9, gone_alone=False)
+
+    assert states_of(taken) == {"new", "other", "gone"}
+    assert (taken.reflected_ms, taken.catalog_reflected_ms) == (0, 20)
