@@ -63,6 +63,8 @@ class Progress:
         is_begun: whether the feed was read at all.
         is_caught_up: whether all that the feed had was taken in at some time.
         is_rewound: whether a shard went back, so that all has to be done again.
+        is_erasing: whether an erasure that left nothing of something was read since the
+            last round began.
         ahead_ms: how far the feed's times are ahead of this machine's clock; 0: not.
         late_ms: how old new writes are when they are read, by this machine's clock.
     """
@@ -74,6 +76,7 @@ class Progress:
     is_begun: bool = False
     is_caught_up: bool = False
     is_rewound: bool = False
+    is_erasing: bool = False
     ahead_ms: int = 0
     late_ms: int = 0
 
@@ -173,7 +176,6 @@ class Lane:
         self._pending = Pending()
         self._last = Round()
         self._published: Claim | None = None
-        self._is_erasing = False
         self._next_round = 0.0
         self._next_renewal = 0.0
         claim = first_claim(generation.manifest.snapshot)
@@ -250,7 +252,7 @@ class Lane:
         if not waiting and not self._last.carried:
             return now >= self._next_renewal
         return (
-            self._is_erasing
+            self._progress.is_erasing
             or self._backlog.num_urgent > 0
             or now >= self._next_round
             or waiting >= settings.max_round_changes
@@ -294,10 +296,10 @@ class Lane:
             skipped=skipped,
             is_begun=True,
             is_rewound=progress.is_begun and read.rewound,
+            is_erasing=progress.is_erasing or erases(read.changes),
             ahead_ms=max(read.reflected_ms - now, 0),
             late_ms=_lateness(read.changes, now, progress),
         )
-        self._is_erasing |= erases(read.changes)
 
     @property
     def goes_ahead(self) -> bool:
@@ -354,7 +356,7 @@ class Lane:
         taken = self._backlog.take(settings.max_round_changes)
         began = self._parts.monotonic()
         self._next_renewal = began + settings.fresh_every_seconds
-        self._is_erasing = False
+        self._progress = replace(self._progress, is_erasing=False)
         if taken.changes or self._last.carried:
             self._next_round = began if self._backlog.size else self._next_renewal
             result = self._vectors.apply(taken.changes, asked, pause)

@@ -92,6 +92,22 @@ def test_a_round_waits_for_its_time_and_a_deletion_does_not(bench: Bench) -> Non
     assert bench.rows(live).query_texts == ("at once", "soon", "later")
 
 
+def test_an_erasure_brings_the_next_round_at_once(bench: Bench) -> None:
+    """With the clicks that were before it."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    bench.feed.name_query("at once")
+    bench.go(refresher, 0.1)
+    bench.feed.name_query("soon")
+    bench.go(refresher, 0.1)
+    assert bench.rows(live).query_texts == ("at once",)
+
+    bench.feed.write(gone_queries=np.array([text_key("gone")], dtype=np.uint64))
+    bench.go(refresher, 0.1)
+
+    assert bench.rows(live).query_texts == ("at once", "soon")
+
+
 def test_nothing_new_says_only_how_fresh_it_is_by_now(bench: Bench) -> None:
     """No segment is written, and nothing is computed."""
     live = publish(bench)
