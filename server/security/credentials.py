@@ -10,7 +10,7 @@ def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials | Non
     """Return what protects the port; None: nothing does.
 
     Raises:
-        SettingsInvalid: a file cannot be read, or is no PEM.
+        SettingsInvalid: a file cannot be read, or they cannot be used together.
     """
     if not settings.tls_cert:
         return None

@@ -65,13 +65,15 @@ def _context(settings: TlsSettings, table: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        # An encrypted key is refused: nobody is there to be asked for its password.
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")
         if settings.tls_client_ca:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(settings.tls_client_ca)
     except OSError as error:  # an error of TLS is one, too
         raise SettingsInvalid(
-            f"{table}.tls_cert, tls_key or tls_client_ca cannot be used: {error}"
+            f"{table}.tls_cert, tls_key or tls_client_ca cannot be used: {error}; certificate and "
+            "key belong together, the key without a password"
         ) from error
     return context
 
@@ -85,7 +87,7 @@ class TlsFiles:
     """
 
     def __init__(self, settings: TlsSettings, table: str) -> None:
-        self._table = table
+        self._settings, self._table = settings, table
         self._paths = {
             "tls_cert": settings.tls_cert,
             "tls_key": settings.tls_key,
@@ -98,11 +100,14 @@ class TlsFiles:
         """Read the files; return what each has, by the name of its setting.
 
         Raises:
-            SettingsInvalid: one cannot be read, or is no PEM.
+            SettingsInvalid: one cannot be read, or is no PEM, or they cannot be used
+                together: gRPC would find that out at the first connection.
         """
-        return {
+        found = {
             name: _pem(f"{self._table}.{name}", path) for name, path in self._paths.items() if path
         }
+        _context(self._settings, self._table)
+        return found
 
     def changed_contents(self) -> dict[str, bytes] | None:
         """Return what the files have now; None: what they had before, or nothing that

@@ -136,7 +136,9 @@ class TokenFile:
             except SettingsInvalid as error:
                 logger.error("tokens_not_read_again why=%s", error)  # noqa: TRY400  # the message says all
             else:
-                logger.info("tokens_read count=%d", len(self._tokens))
+                # One that is being written may be empty just now: it is read again.
+                level = logging.INFO if self._tokens else logging.WARNING
+                logger.log(level, "tokens_read count=%d path=%s", len(self._tokens), self._path)
 
 
 def _sha256(token: str) -> str:
@@ -154,7 +156,8 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 def _read(path: Path, setting: str) -> tuple[StoredToken, ...]:
     try:
         # A mounted secret is a link to the file.
-        text = read_plain(path.resolve(), _MOST_BYTES).decode("utf-8")
+        # Editors of Windows put a byte order mark before UTF-8.
+        text = read_plain(path.resolve(), _MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalid(f"{setting}: {path} cannot be read: {error}") from error
     lines = [line.partition("#")[0].split() for line in text.splitlines()]

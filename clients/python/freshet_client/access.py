@@ -1,6 +1,7 @@
 """How a client reaches a protected server: its token, what its connection trusts."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,14 +60,15 @@ class Access:
         """Return a channel to a server.
 
         Raises:
-            SettingsInvalid: a file cannot be read, or a certificate has no key.
+            SettingsInvalid: a file cannot be read, or is no PEM, or a certificate has
+                no key.
         """
         if not (self.tls or self.tls_ca or self.tls_cert):
             return grpc.insecure_channel(target, options=options)
         if bool(self.tls_cert) != bool(self.tls_key):
             raise SettingsInvalid("tls_cert and tls_key go together; give both or neither")
         credentials = grpc.ssl_channel_credentials(
-            *(_read(path) if path else None for path in (self.tls_ca, self.tls_key, self.tls_cert))
+            *(_pem(path) if path else None for path in (self.tls_ca, self.tls_key, self.tls_cert))
         )
         if self.server_name:
             options = (*options, ("grpc.ssl_target_name_override", self.server_name))
@@ -76,7 +78,8 @@ class Access:
         """Return what each call carries beside its message.
 
         Raises:
-            SettingsInvalid: the token file cannot be read.
+            SettingsInvalid: the token file cannot be read, or holds something else than
+                a token.
         """
         if not self.token_file:
             return ()
@@ -89,10 +92,18 @@ class Access:
             raise SettingsInvalid(f"the token file {self.token_file}: {error.strerror}") from error
         read_at, token = self._token.get("", (0, ""))
         if read_at != stamp:
-            token = _read(self.token_file).decode("utf-8", "replace").strip()
+            token = _read(self.token_file).decode("utf-8-sig", "replace").strip()
+            if not _TOKEN.fullmatch(token):  # and shows nothing of it
+                raise SettingsInvalid(
+                    f"the token file {self.token_file} must hold one token and nothing else, as "
+                    "`freshet token NAME` prints it"
+                )
             self._token[""] = (stamp, token)
         return token
 
+
+# What a header can carry, without white space: a token may be made elsewhere, too.
+_TOKEN = re.compile(r"[!-~]+")
 
 NO_ACCESS = Access()
 """Of a server that asks nothing: without TLS, without a token."""
@@ -103,3 +114,10 @@ def _read(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise SettingsInvalid(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _pem(path: str) -> bytes:
+    content = _read(path)
+    if b"-----BEGIN " not in content:
+        raise SettingsInvalid(f"{path} is no PEM file")
+    return content

@@ -122,8 +122,11 @@ def error_of(call: grpc.RpcError, target: str, timeout_seconds: float) -> Client
     kind, message = _MEANINGS.get(
         status, (CallFailed, "the server at {target} failed the call: {code}: {details}")
     )
-    if status is grpc.StatusCode.UNAVAILABLE and _is_not_ready(call.trailing_metadata()):
-        kind, message = NoGeneration, "the server at {target} is not ready: {details}"
+    if status is grpc.StatusCode.UNAVAILABLE:
+        if _is_not_ready(call.trailing_metadata()):
+            kind, message = NoGeneration, "the server at {target} is not ready: {details}"
+        else:
+            message = _why_unreachable(details) or message
     reflected_ms = _reflected_ms(call.trailing_metadata())
     if status is grpc.StatusCode.FAILED_PRECONDITION and reflected_ms is not None:
         return NotFreshEnough(details, code=status.name, reflected_ms=reflected_ms)
@@ -186,6 +189,72 @@ _MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
         "what listens at {target} is not a Freshet server, or one of another version",
     ),
 }
+
+
+# What gRPC says of a connection that could not be made; the first that fits counts.
+_UNREACHABLE = (
+    (
+        "certificate has expired",
+        (
+            "the certificate of the server at {target} has expired; whoever runs it renews it "
+            "(server.tls_cert)"
+        ),
+    ),
+    (
+        "certificate is not yet valid",
+        "the certificate of the server at {target} is not valid yet; compare the clocks of both",
+    ),
+    (
+        "Hostname Verification Check failed",
+        (
+            "the certificate of the server at {target} is of another name; call it by "
+            "that one, or give it as server_name (FRESHET_CLIENT_SERVER_NAME)"
+        ),
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        (
+            "the certificate of the server at {target} is signed by somebody else than tls_ca "
+            "(FRESHET_CLIENT_TLS_CA) says: give the file of its authority"
+        ),
+    ),
+    (
+        "WRONG_VERSION_NUMBER",
+        (
+            "what listens at {target} speaks without TLS; leave out what asks for it (tls_ca, "
+            "FRESHET_CLIENT_TLS_CA), or call another port"
+        ),
+    ),
+    (
+        "Failed parsing HTTP/2",
+        "what listens at {target} speaks no gRPC; call the port of `freshet serve --listen`",
+    ),
+    (
+        "Failed to create security handshaker",
+        (
+            "the PEM files of this client cannot be used for {target}: see tls_ca, "
+            "tls_cert and tls_key (FRESHET_CLIENT_TLS_CA and the like), the last two of one pair"
+        ),
+    ),
+    (
+        "connect to all addresses; last error: UNAVAILABLE: ",  # a connection was there
+        (
+            "what listens at {target} closes the connection at once: it may want TLS (tls_ca, "
+            "FRESHET_CLIENT_TLS_CA), or this client's certificate (FRESHET_CLIENT_TLS_CERT)"
+        ),
+    ),
+    (
+        "errors resolving",
+        "the host of {target} is not known here; check the name",
+    ),
+)
+
+
+def _why_unreachable(details: str) -> str:
+    """Return what to say where gRPC knows more than that nobody answers; empty: it does
+    not.
+    """
+    return next((message for sign, message in _UNREACHABLE if sign in details), "")
 
 
 def _is_not_ready(metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:

@@ -1,6 +1,7 @@
 """A protected server and the Python client, over real sockets with TLS."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,38 @@ def test_a_client_that_trusts_the_authority_is_answered(serve: Serve) -> None:
     server = serve(tls_cert=pem("server.pem"), tls_key=pem("server.key"))
 
     assert ask(server, Access(tls_ca=CA)) == 3
-    with pytest.raises(ServerUnreachable):
+    with pytest.raises(ServerUnreachable, match="it may want TLS"):
         ask(server, Access(), seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    ("access", "words"),
+    [
+        (Access(tls_ca=pem("client.pem")), "signed by somebody else"),
+        (Access(tls_ca=CA, server_name="other.example"), "is of another name"),
+        (Access(tls_ca=CA, tls_cert=pem("client.pem"), tls_key=pem("server.key")), "PEM files"),
+    ],
+)
+def test_a_connection_that_is_not_trusted_says_why(
+    serve: Serve, access: Access, words: str
+) -> None:
+    """It said that no server answers, and asked whether one runs."""
+    server = serve(tls_cert=pem("server.pem"), tls_key=pem("server.key"))
+
+    with pytest.raises(ServerUnreachable, match=words):
+        ask(server, access)
+
+
+def test_other_things_at_an_address_are_told_apart(serve: Serve) -> None:
+    """A server without TLS, a port that is none of gRPC's, and a name of nobody."""
+    plain = serve()
+    with pytest.raises(ServerUnreachable, match="without TLS"):
+        ask(plain, Access(tls_ca=CA))
+    with (
+        RetrievalClient("nobody.invalid:1", retry=None) as client,
+        pytest.raises(ServerUnreachable, match="not known here"),
+    ):
+        client.retrieve("lamp")
 
 
 def test_mutual_tls_wants_a_certificate(serve: Serve) -> None:
@@ -72,6 +103,19 @@ def test_a_certificate_is_rotated_without_a_restart(serve: Serve, tmp_path: Path
     assert ask(server, Access(tls_ca=CA, server_name="localhost")) == 3
 
 
+def test_a_certificate_comes_before_its_key(serve: Serve, tmp_path: Path) -> None:
+    """Between the two the old pair goes on; both together are taken once they fit."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    shutil.copy(pem("server.pem"), cert)
+    shutil.copy(pem("server.key"), key)
+    server = serve(tls_cert=str(cert), tls_key=str(key))
+
+    shutil.copy(pem("client.pem"), cert)
+    assert ask(server, Access(tls_ca=CA)) == 3
+    shutil.copy(pem("client.key"), key)
+    assert ask(server, Access(tls_ca=str(cert))) == 3
+
+
 def test_a_token_file_is_read_again(serve: Serve, tmp_path: Path) -> None:
     """A client that runs on goes over to its new token."""
     token, line = new_token("team")
@@ -95,10 +139,37 @@ def test_a_server_does_not_start_without_its_files(serve: Serve, tmp_path: Path,
         serve(**{**files, name: str(tmp_path / "none")})
 
 
+@pytest.mark.parametrize("key", ["client.key", "encrypted"])
+def test_a_server_does_not_start_with_a_key_that_it_cannot_use(
+    serve: Serve, tmp_path: Path, key: str
+) -> None:
+    """It blamed the address that it listens on. Nobody is asked for a password."""
+    path = tmp_path / "encrypted"
+    command = ["openssl", "pkey", "-aes256", "-passout", "pass:x", "-in", pem("server.key")]
+    subprocess.run([*command, "-out", str(path)], check=True, capture_output=True)
+
+    with pytest.raises(SettingsInvalid, match="belong together, the key without a password"):
+        serve(tls_cert=pem("server.pem"), tls_key=str(path) if key == "encrypted" else pem(key))
+
+
+@pytest.mark.parametrize("content", [b"", b"one\ntwo\n", b"\xff\xfet\x00", b"caf\xc3\xa9"])
+def test_a_token_file_without_a_token_is_named(tmp_path: Path, content: bytes) -> None:
+    """It was sent, and the server blamed."""
+    path = tmp_path / "token"
+    path.write_bytes(content)
+
+    with pytest.raises(ClientSettingsInvalid, match="must hold one token"):
+        Access(token_file=str(path)).metadata()
+    path.write_bytes(b"\xef\xbb\xbfabc\r\n")
+    assert Access(token_file=str(path)).metadata() == (("authorization", "Bearer abc"),)
+
+
 def test_a_client_names_the_file_that_it_lacks(tmp_path: Path) -> None:
     """Before it calls."""
     with pytest.raises(ClientSettingsInvalid, match="none"):
         RetrievalClient("127.0.0.1:1", access=Access(tls_ca=str(tmp_path / "none")))
+    with pytest.raises(ClientSettingsInvalid, match="is no PEM file"):
+        RetrievalClient("127.0.0.1:1", access=Access(tls_ca=__file__))
     with pytest.raises(ClientSettingsInvalid, match="go together"):
         RetrievalClient("127.0.0.1:1", access=Access(tls_cert=CA))
 

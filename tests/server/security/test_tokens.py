@@ -34,6 +34,15 @@ def test_a_token_is_known_by_its_hash_alone(tmp_path: Path) -> None:
     assert tokens.verdict("\ud800") == TokenVerdict()
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    """As editors of Windows put one before the first line."""
+    token, line = new_token("team")
+    path = tmp_path / "tokens"
+    path.write_bytes(b"\xef\xbb\xbf" + line.encode())
+
+    assert TokenFile(path).verdict(token).name == "team"
+
+
 def test_a_token_expires(tmp_path: Path) -> None:
     """At its time, which is said."""
     token, line = new_token("batch")
