@@ -47,8 +47,8 @@ class RefreshSettings:
     """Items of the overlay above which the tuner is asked for a generation early."""
     # Facts, sessions and catalogue states: 1.5 s of 27,000 events a second, half a
     # second of CPU. With a third as many each costs 1.8 times as much, and such a shop
-    # is never caught up with; with twice as many the rounds of a burst, for which
-    # deletions wait, take half as long again.
+    # is never caught up with; with twice as many the rounds of a burst take half as
+    # long again.
     max_round_changes: int = 60_000
     """Changes that one round takes in; what is more waits for the next round, which
     then comes at once.
