@@ -1,6 +1,5 @@
 """Vectors of what changed since a generation, recomputed round by round."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,20 +7,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from model.artifact.generation import Generation
-from model.feedback import NewClicks, Reach, fed_back
 from model.fresh.active.graph import ActiveGraph
 from model.fresh.active.hyperedges import SessionMembers
 from model.fresh.active.origin import Origin
 from model.fresh.audit import worst_cosine
 from model.fresh.changes import MergedChanges, merged
-from model.fresh.clicked import clicked_as_json
 from model.fresh.directory import Directory, Keys
 from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
 from model.fresh.pauses import Pause, no_pause
-from model.fresh.published import PublishedVectors
 from model.fresh.result import RoundResult
-from model.fresh.session_walk import WalkDirections
+from model.fresh.rows import NodeRows
 from model.sums import norms
 from protos.attributes import askable
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
@@ -90,7 +86,6 @@ class FreshState:
         self._limits = limits or RoundLimits()
         self._counts_queries_by_edges = min_sessions > 1
         self._network = FrozenNetwork(generation)
-        self._published_vectors = PublishedVectors(generation)
         fresh, paths, fed = generation.fresh, generation.paths, self._network.fed_bipartite
         self._origin = (
             Origin(generation, fresh, paths, fed)
@@ -105,8 +100,8 @@ class FreshState:
             near_cosine=_near(generation),
             min_sessions=min_sessions,
         )
-        self._walks = WalkDirections(generation, self._origin, self._graph)
         self._directory = Directory(generation, self._origin, self._graph)
+        self._rows = NodeRows(generation, self._origin, self._graph, self._directory)
         self._published: set[int] = set()
         self._gone: dict[int, tuple[str, int]] = {}
         self._poisoned: set[int] = set()
@@ -388,24 +383,24 @@ class FreshState:
         nodes.columns.unrest[slots] = 0.0
         nodes.columns.vector[slots[told]] = vectors[told]
         is_item = nodes.columns.is_item[slots]
-        query_texts, query_clicks, query_vectors = self._queries(slots[told & ~is_item])
+        queries = self._rows.queries(slots[told & ~is_item])
         # The last one: whoever is gone from now on is gone after these rows.
         pause(is_open=False)
-        items, item_attributes, item_sessions, item_vectors = self._items(
-            slots[told & is_item], round_
-        )
+        items = self._rows.items(slots[told & is_item], round_.listed, self._gone)
+        self._published.update(items.keys)
+        self._published -= round_.gone
         gone = [self._gone[key] for key in sorted(round_.gone & self._gone.keys())]
         return RoundResult(
-            item_ids=tuple(item.item_id for item in items),
-            item_titles=tuple(item.title for item in items),
-            item_attributes=tuple(item_attributes),
-            item_shown=np.ones(len(items), dtype=np.bool_),
-            item_catalog_ms=np.array([item.ts_ms for item in items], dtype=np.int64),
-            item_sessions=item_sessions,
-            item_vectors=item_vectors,
-            query_texts=tuple(query_texts),
-            query_clicks=tuple(query_clicks),
-            query_vectors=query_vectors,
+            item_ids=tuple(item.item_id for item in items.items),
+            item_titles=tuple(item.title for item in items.items),
+            item_attributes=tuple(items.attributes),
+            item_shown=np.ones(len(items.items), dtype=np.bool_),
+            item_catalog_ms=np.array([item.ts_ms for item in items.items], dtype=np.int64),
+            item_sessions=items.sessions,
+            item_vectors=items.vectors,
+            query_texts=tuple(queries.texts),
+            query_clicks=tuple(queries.clicks),
+            query_vectors=queries.vectors,
             gone_items=tuple(item_id for item_id, _ in gone),
             gone_item_ms=np.array([ts_ms for _, ts_ms in gone], dtype=np.int64),
             gone_queries=np.array(round_.gone_queries, dtype=np.uint64),
@@ -450,104 +445,6 @@ class FreshState:
         told: Bools = is_finite & (named | moved | follows) & ~is_bare
         return told
 
-    def _queries(self, slots: Int64s) -> tuple[list[str], list[str], Float32s]:
-        """Return texts, new clicks and vectors of queries, without those that are
-        erased.
-        """
-        texts = [self._directory.query_text(slot) for slot in slots.tolist()]
-        kept = [place for place, text in enumerate(texts) if text]
-        named = [texts[place] for place in kept]
-        clicked = self._graph.feedback.new_clicks(slots[kept])
-        told = clicked_as_json(clicked, len(kept), self._directory.item_id)
-        return named, told, self._fed_back(slots[kept])
-
-    def _sessions_of(self, items: Int64s) -> Int64s:
-        """Return ``int64 [n]``, sessions since the generation that have items and
-        others; slots, -1: it is not active.
-        """
-        found = np.zeros(len(items), dtype=np.int64)
-        found[items >= 0] = self._graph.num_new_sessions(items[items >= 0])
-        return found
-
-    def _fed_back(self, queries: Int64s) -> Float32s:
-        """Return ``float32 [n, dim]``, the vectors of queries as they are published:
-        moved by their new clicks, blocks and all, as the weight of that was validated;
-        where one is on a new item, as near as a first page goes.
-        """
-        feedback = self._graph.feedback
-        own = self._extended(queries, is_item=False)
-        clicked = feedback.clicked(queries)
-        slots, which = np.unique(clicked.item, return_inverse=True)
-        items = self._extended(slots, is_item=True)
-        # An item whose vector is not finite has never had one, and moves nothing.
-        moves = np.any(items, axis=1)[which]
-        clicks = NewClicks(clicked.place[moves], clicked.sessions[moves], which[moves], items)
-        reach = (
-            Reach(feedback.cosine, feedback.boldness(queries, clicked)) if feedback.cosine else None
-        )
-        fed = fed_back(own, clicks, feedback.weight, reach)
-        feedback.note_shifts(queries, clicked, fed.shifts)
-        return fed.vectors
-
-    def _items(
-        self, slots: Int64s, round_: _Round
-    ) -> tuple[list[CatalogItem], list[str], Int64s, Float32s]:
-        """Return items, their attributes as a segment has them, their new sessions and
-        their vectors, those that are listed alone among them, and without those that
-        are not shown.
-        """
-        keys = [self._directory.item_key(slot) for slot in slots.tolist()]
-        rows = self._graph.nodes.columns.row[slots].tolist()
-        listed = np.array(sorted(round_.listed.difference(keys)), dtype=np.uint64)
-        vectors = np.concatenate([self._extended(slots, is_item=True), self._vectors_of(listed)])
-        # A listed item whose vector is not finite has never had one.
-        has_vector = (norms(vectors) > 0).tolist()
-        items: list[CatalogItem] = []
-        attributes: list[str] = []
-        kept: list[int] = []
-        rows += self._directory.rows(listed, is_item=True).tolist()
-        for place, (key, row) in enumerate(zip([*keys, *listed.tolist()], rows, strict=True)):
-            item = self._directory.item(key, row)
-            is_shown = item is not None and item.available and key not in self._gone
-            if item is not None and is_shown and has_vector[place]:
-                items.append(item)
-                attributes.append(_attributes(self._directory.state(key)))
-                kept.append(place)
-                self._published.add(key)
-        self._published -= round_.gone
-        whole = np.concatenate([slots, self._directory.slots(listed, is_item=True)])
-        return items, attributes, self._sessions_of(whole[kept]), vectors[kept]
-
-    def _vectors_of(self, keys: Keys) -> Float32s:
-        """Return ``float32 [n, dim]``, the vectors of items as they are published."""
-        rows = self._directory.rows(keys, is_item=True)
-        slots = self._directory.slots(keys, is_item=True)
-        vectors = np.zeros((len(keys), self._published_vectors.dim), dtype=np.float32)
-        vectors[slots >= 0] = self._extended(slots[slots >= 0], is_item=True)
-        asleep = (slots < 0) & (rows >= 0)
-        items = rows[asleep] - len(self._generation.query_keys)
-        vectors[asleep] = self._generation.item_vectors[items]
-        return vectors
-
-    def _extended(self, slots: Int64s, *, is_item: bool) -> Float32s:
-        """Return ``float32 [n, dim]``, the vectors of active nodes as they are
-        published.
-        """
-        columns = self._graph.nodes.columns
-        first = len(self._generation.query_keys) if is_item else 0
-        texts = [self._directory.new_text(slot, is_item=is_item) for slot in slots.tolist()]
-        vectors = self._published_vectors.of(
-            columns.vector[slots],
-            columns.row[slots] - first,
-            texts,
-            columns.weight[slots] > 0.0,
-            self._walks.of(slots, is_item=is_item),
-            is_item=is_item,
-        )
-        # What has no finite vector has never had one: it stays zeros.
-        vectors[~columns.vector[slots].any(axis=1)] = 0.0
-        return vectors
-
     def _note_poison(self, slots: Int64s, is_poison: Bools) -> None:
         """Count and log nodes whose vector is not finite, by name, once each."""
         for slot in set(slots[is_poison].tolist()) - self._poisoned:
@@ -572,10 +469,3 @@ def _near(generation: Generation) -> float:
 def _differs(before: CatalogItem, state: CatalogItem) -> bool:
     """Return whether an answer shows a difference between two states of an item."""
     return before.title != state.title or askable(before.attributes) != askable(state.attributes)
-
-
-def _attributes(state: CatalogItem | None) -> str:
-    """Return what filters may ask of an item, as a segment has it; empty: what the
-    generation has.
-    """
-    return json.dumps(askable(state.attributes), ensure_ascii=False) if state is not None else ""
