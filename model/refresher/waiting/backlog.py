@@ -84,7 +84,7 @@ class Backlog:
     """Batches in the order in which they were read, and the states of the catalogue in
     them, which are taken before.
 
-    Of an item whose erasure waits, states do wait for it.
+    Of an item whose erasure waits, or is under way, states do wait for it.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class Backlog:
         self._reached: deque[_Numbered] = deque()
         self._reach = Reach()
         self._size = 0
-        self._has_states = False
+        self._under_way = Taken()
 
     @property
     def size(self) -> int:
@@ -150,19 +150,22 @@ class Backlog:
             taken = self._taken(Taken(catalog=self._catalog.take(list(self._catalog.gone))))
         else:
             taken = self.take_urgent(limit)
-        known_ms = 0 if self._has_states else taken.catalog_reflected_ms
+        under_way = self._under_way
+        has_states = under_way.catalog or any(each.catalog for each in under_way.writes)
+        known_ms = 0 if has_states else taken.catalog_reflected_ms
         return replace(taken, reflected_ms=0, catalog_reflected_ms=known_ms)
 
     def take(self, limit: int) -> Taken:
         """Take out about `limit` changes, at least one write where any waits: states of
         the catalogue first, those that are urgent before the others.
         """
+        self._let_overtake(self._under_way.writes)
         room = round(limit * _SHARE_OF_CATALOG) if self._batches else limit
         keys = self._catalog.others(self._catalog.urgent(room), room)
         catalog = self._catalog.take(keys)
         writes = self._take_writes(max(limit - len(keys), 1))
-        self._has_states = bool(catalog) or any(each.catalog for each in writes)
-        return self._taken(Taken(catalog=catalog, writes=writes, done=self._done()))
+        self._under_way = Taken(catalog=catalog, writes=writes, done=self._done())
+        return self._taken(self._under_way)
 
     def _taken(self, taken: Taken) -> Taken:
         """Return what is taken, with what is true once it is taken in."""
@@ -177,7 +180,7 @@ class Backlog:
         for item, state in write.catalog.items():
             key = ItemKey(write.shard, item)
             if key in self._erasing:
-                # Until it is taken, newer ones do not overtake it, either.
+                # Until it is in, newer ones do not overtake it, either.
                 kept[item] = state
                 self._erasing[key] += 1
             else:
@@ -208,6 +211,9 @@ class Backlog:
     def _forget(self, taken: Sequence[ShardChanges], size: int) -> None:
         self._size -= size
         self._reach.taken += len(taken)
+
+    def _let_overtake(self, taken: Sequence[ShardChanges]) -> None:
+        """Let states of items whose erasure is in by now be taken before clicks."""
         for each in taken:
             for item in (*each.gone_items.tolist(), *each.catalog):
                 key = ItemKey(each.shard, item)

@@ -266,6 +266,26 @@ def test_what_a_round_has_of_a_state_that_waits_for_an_erasure_is_not_claimed() 
     assert (states_of(taken), taken.catalog_reflected_ms) == ({"a"}, 0)
 
 
+def test_a_state_does_not_overtake_the_erasure_that_is_under_way() -> None:
+    """Which would take the item away again that it lists; the next round has it, and
+    from then on its states are taken before clicks.
+    """
+    backlog, key = Backlog(), text_key("i")
+    erasure = ShardChanges(shard=0, sequence=1, gone_items=np.array([key], dtype=np.uint64))
+    backlog.add(batch(erasure))
+    backlog.take(9)
+    backlog.add(batch(listing(2, item("i"), item_names=texts_by_key("i"))))
+
+    within = backlog.take_within(9, gone_alone=False)
+    after = backlog.take(9)
+    backlog.take(9)
+    backlog.add(batch(listing(3, item("i", deleted=True))))
+
+    assert states_of(within) == set()
+    assert [(each.sequence, len(each.catalog)) for each in after.writes] == [(2, 1)]
+    assert states_of(backlog.take_within(9, gone_alone=True)) == {"i"}
+
+
 def test_a_write_has_a_size_of_at_least_one() -> None:
     """Names alone are work, too."""
     assert size_of(write(1, edges=7)) == 7
