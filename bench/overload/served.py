@@ -10,6 +10,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from bench.serving.processes import Served
+from freshet.process import take_short_turns
 from server.app import RetrievalServer
 from server.settings import ServerSettings
 
@@ -37,6 +38,7 @@ def served(folder: Path) -> Iterator[Served]:
 
 def main(folder: Path) -> None:
     """Serve until standard input closes."""
+    take_short_turns()
     # What is measured is no recall.
     settings = ServerSettings(listen="127.0.0.1:0", canary_floor=0.0)
     server = RetrievalServer(settings, folder, CollectorRegistry())

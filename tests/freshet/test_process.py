@@ -11,8 +11,10 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from freshet import process
+from freshet import process, serve_worker
+from freshet.commands.services import serve as serve_command
 from freshet.config import ConfigError
 from freshet.process import CommandError, describe_error, raise_file_limit
 from stream.errors import StoreMissing
@@ -284,6 +286,28 @@ def test_file_limit_is_raised_as_far_as_it_may_be() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == raised
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_processes_that_serve_take_short_turns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command, and each of its workers."""
+    turns: list[float] = []
+
+    def enough(*_: object, **__: object) -> None:
+        raise CommandError("enough")
+
+    monkeypatch.setattr(sys, "setswitchinterval", turns.append)
+    monkeypatch.setattr(serve_command, "begin", enough)
+    monkeypatch.setattr(serve_worker, "run_worker", enough)
+    monkeypatch.setattr(serve_worker, "configure_logging", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", ["worker", "text", "INFO", "", "0"])
+
+    CliRunner().invoke(serve_command.serve, ["--artifacts", str(tmp_path)])
+    with pytest.raises(CommandError):
+        serve_worker.main()
+
+    assert turns == [0.0005, 0.0005]
 
 
 def test_an_error_is_printable(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from freshet.metrics import metrics_endpoint, name_process
-from freshet.process import CommandError, begin, stop_event
+from freshet.process import CommandError, begin, stop_event, take_short_turns
 from freshet.serve_worker import worker_command
 from freshet.telemetry.sending import sending
 from freshet.terminal import options
@@ -44,6 +44,7 @@ def serve(
     \b
     freshet serve --artifacts artifacts --listen 127.0.0.1:50051
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    take_short_turns()
     config = begin(config_file, log_level="INFO")
     settings = config.server(listen=listen, metrics=metrics, workers=workers)
     registry = CollectorRegistry()
