@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from freshet.process import CommandError
+from model.artifact.checks.contents import check_name
 from model.artifact.checks.listing import check_listing
 from model.artifact.checks.verified import open_verified
 from model.artifact.generation import Generation, open_generation
@@ -67,7 +68,9 @@ def damage_of(store: ArtifactStore, generation_id: str, *, reads_all: bool) -> s
         if reads_all:
             open_verified(path)
         else:
-            check_listing(path, read_manifest(path))
+            manifest = read_manifest(path)
+            check_name(path, manifest.generation_id)
+            check_listing(path, manifest)
     except PretrainedTextUnusable:
         return ""  # its files are whole: it is this machine that lacks something
     except (ArtifactError, OSError) as error:

@@ -42,10 +42,7 @@ def check_contents(generation: Generation) -> None:
             together; the message names the file.
     """
     path = generation.path
-    if generation.id != path.name:
-        raise GenerationCorrupt(
-            f"{path} holds generation {generation.id}; its folder must carry that name"
-        )
+    check_name(path, generation.id)
     for name in ("item_ids", "item_titles", "query_texts"):
         fault = getattr(generation, name).fault(may_be_empty=name == "item_titles")
         if fault:
@@ -62,6 +59,18 @@ def check_contents(generation: Generation) -> None:
             raise GenerationCorrupt(f"{path}/{ATTRIBUTES_PREFIX}{fault}")
     if generation.paths is not None:
         check_path_contents(generation.paths)
+
+
+def check_name(path: Path, generation_id: str) -> None:
+    """Check that a folder has the name of the generation in it.
+
+    Raises:
+        GenerationCorrupt: it was copied or renamed by hand.
+    """
+    if generation_id != path.name:
+        raise GenerationCorrupt(
+            f"{path} holds generation {generation_id}; its folder must carry that name"
+        )
 
 
 def _check_keys(

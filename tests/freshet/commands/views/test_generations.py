@@ -75,6 +75,21 @@ def test_a_bad_generation_does_not_hide_the_good_ones(
     assert "unreadable: " in table
 
 
+def test_a_generation_copied_under_another_name_is_told(
+    shop: Shop, tmp_path: Path, run: Command
+) -> None:
+    """No server takes it: it was listed as one that passed."""
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(shop.artifacts, artifacts)
+    copied = artifacts / "generations" / "20300101T000000Z-aaaaaa"
+    shutil.copytree(artifacts / "generations" / shop.generation_ids[0], copied)
+
+    listed = json.loads(run("generations", "list", "--artifacts", artifacts, "--json").stdout)
+
+    assert [each["damage"] for each in listed[:-1]] == ["", ""]
+    assert "its folder must carry that name" in listed[-1]["damage"]
+
+
 def test_a_pointer_that_names_nothing_can_be_mended(
     shop: Shop, tmp_path: Path, run: Command
 ) -> None:
