@@ -1,8 +1,9 @@
 """From the contract's message to a filter, or to what is wrong with it."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
+from unicodedata import normalize
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from server.errors import QueryRefused
@@ -35,7 +36,7 @@ def parse_filter(message: retrieval_pb.Filter, max_k: int) -> Filter:
         _condition(condition, f"filter.conditions[{place}]")
         for place, condition in enumerate(message.conditions)
     )
-    asked = sum(len(each.test.values) for each in conditions if isinstance(each.test, AnyOf))
+    asked = sum(len(_values(each)) for each in message.conditions)
     _check_size("conditions' values", asked, MAX_VALUES)
     if "" in message.excluded_item_ids:
         raise _refused("filter.excluded_item_ids", "has an empty id; leave it out")
@@ -73,16 +74,34 @@ def _condition(message: retrieval_pb.Condition, place: str) -> Condition:
 
 def _equals(message: retrieval_pb.Condition, place: str) -> tuple[Test, bool]:
     _check_value(message.equals, place)
-    return AnyOf((message.equals,)), False
+    return _is_written((message.equals,)), False
 
 
 def _any_of(message: retrieval_pb.Condition, place: str) -> tuple[Test, bool]:
-    values = tuple(dict.fromkeys(message.any_of.values))
+    values = _values(message)
     if not values:
         raise _refused(place, "has no values, so nothing is one of them; give one at least")
     for value in values:
         _check_value(value, place)
-    return AnyOf(values), False
+    return _is_written(values), False
+
+
+def _values(message: retrieval_pb.Condition) -> tuple[str, ...]:
+    """Return the values that a condition asks for, each once."""
+    given = (message.equals,) if message.HasField("equals") else message.any_of.values
+    return tuple(dict.fromkeys(given))
+
+
+def _is_written(values: Sequence[str]) -> AnyOf:
+    """Return the test for values however Unicode writes them: an accent may be a
+    character of its own (`caf` `e` U+0301), as in names from a Mac, and looks the same.
+    """
+    forms = (
+        form
+        for value in values
+        for form in (value, normalize("NFC", value), normalize("NFD", value))
+    )
+    return AnyOf(tuple(dict.fromkeys(forms)))
 
 
 def _check_value(value: str, place: str) -> None:

@@ -57,6 +57,21 @@ def test_every_kind_of_condition_is_read() -> None:
     assert found.attributes == ("brand", "shop")
 
 
+def test_a_value_is_found_however_unicode_writes_it() -> None:
+    """A shop's items come from Macs, which write accents apart, and from elsewhere; and
+    the values that may be asked for are those that were.
+    """
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for value in (composed, apart):
+        (found,) = parse(conditions=[condition(equals=value)]).conditions
+        assert isinstance(found.test, AnyOf)
+        assert set(found.test.values) == {composed, apart}
+    many = [f"\u00e9{number}" for number in range(MAX_VALUES)]
+    (found,) = parse(conditions=[condition(any_of=pb.Values(values=many))]).conditions
+    assert isinstance(found.test, AnyOf)
+    assert len(found.test.values) == 2 * MAX_VALUES
+
+
 @pytest.mark.parametrize(
     ("bounds", "wanted"),
     [
