@@ -410,14 +410,17 @@ class _File:
 def matching_files(pattern: str) -> list[Path]:
     """Return the files that a path or pattern names now, sorted.
 
-    A name that exists is taken literally.
+    A name that exists is taken literally, and so is a folder before the pattern.
 
     Raises:
         SourceUnreadable: it names a folder.
     """
-    found = glob.glob(pattern, recursive=True)  # noqa: PTH207  # a pattern may be absolute
-    named = [pattern] if Path(pattern).exists() else sorted(found)
-    paths = [Path(name).absolute() for name in named]
+    whole = Path(pattern)
+    folder = next((each for each in whole.parents if each.is_dir()), Path())
+    rest = str(whole.relative_to(folder))
+    found = glob.glob(rest, root_dir=folder, recursive=True)  # noqa: PTH207  # it has a root
+    named = [whole] if whole.exists() else [folder / name for name in sorted(found)]
+    paths = [path.absolute() for path in named]
     if len(paths) == 1 and paths[0].is_dir():
         raise SourceUnreadable(
             f"{paths[0]} is a folder: name its files, as in '{pattern.rstrip('/')}/*.jsonl'"

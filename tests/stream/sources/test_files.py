@@ -19,7 +19,7 @@ from stream.events.formats.catalog import JSON_ITEM
 from stream.events.types import Record, SourcePartition
 from stream.settings import StreamSettings
 from stream.sources import files
-from stream.sources.files import FileSource
+from stream.sources.files import FileSource, matching_files
 from testing.histories import apply_events
 from tests.stream.conftest import OpenStore
 
@@ -127,6 +127,23 @@ def test_name_with_glob_characters(
     source = FileSource([str(tmp_path / "log[1].jsonl")], settings)
     source.start(open_store())
     assert drain(source)[0] == [b"a1"]
+
+
+def test_folder_with_glob_characters(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """A folder that exists is taken literally, the pattern in it is one."""
+    for folder in ("logs [2026]", "logs 2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jsonl").write_bytes(f"{folder}\n".encode())
+    store = open_store()
+    for name in ("*.jsonl", "**/a.jsonl"):
+        source = FileSource([str(tmp_path / "logs [2026]" / name)], settings)
+        source.start(store)
+        assert drain(source)[0] == [b"logs [2026]"]
+    assert len(matching_files(str(tmp_path / "logs*" / "*.jsonl"))) == 2
+    (tmp_path / "logs [2026]" / "[b].jsonl").write_bytes(b"")
+    assert len(matching_files(str(tmp_path / "logs [2026]" / "[b].jsonl"))) == 1
 
 
 @pytest.mark.parametrize("is_gzip", [False, True])
