@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from threading import Event as StopEvent
 from typing import Any
 
@@ -369,7 +370,7 @@ def _check_usable(
         raise SourceUnreadable(
             f"nothing that {path} begins with can be used (lines looked at: {num_lines:,}); the "
             f"first is {rejection.reason}: {rejection.detail}. Nothing was published: give another "
-            f"file, or see each line's reason with `freshet try-events {path}{kind}`"
+            f"file, or see each line's reason with `freshet try-events {quote(str(path))}{kind}`"
         )
 
 

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from shutil import rmtree
 from tempfile import NamedTemporaryFile
 
@@ -83,7 +84,7 @@ class ArtifactStore:
         if not _ID_PATTERN.fullmatch(text):
             raise ArtifactError(
                 f"{self.root / 'CURRENT'} does not hold a generation id; "
-                f"choose one with `freshet generations use ID --artifacts {self.root}`"
+                f"choose one with `freshet generations use ID --artifacts {quote(str(self.root))}`"
             )
         return text
 

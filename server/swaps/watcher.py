@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from shlex import quote
 from threading import Event, Thread
 
 from model.artifact.store import ArtifactStore
@@ -163,8 +164,8 @@ class GenerationWatcher:
             self._store.root,
             "mend what generation_refused says of this machine; it is tried again by itself"
             if refusal is not None and refusal.is_of_this_machine
-            else f"`freshet train --store STORE --artifacts {self._store.root}` makes one, which "
-            "is taken without a restart",
+            else f"`freshet train --store STORE --artifacts {quote(str(self._store.root))}` makes "
+            "one, which is taken without a restart",
         )
         return False
 
@@ -297,7 +298,8 @@ def _pointer_gone(store: ArtifactStore) -> ArtifactError:
         )
     return ArtifactError(
         f"{store.root / POINTER_NAME} is gone, and this server answers on from what it has; "
-        f"choose a generation with `freshet generations use ID --artifacts {store.root}`"
+        "choose a generation with `freshet generations use ID --artifacts "
+        f"{quote(str(store.root))}`"
     )
 
 

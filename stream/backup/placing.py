@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import join, quote
 
 from stream.backup.manifest import BackedUpFile
 from stream.backup.repository import PARALLEL_FILES, Backups, OnBytes, file_name
@@ -74,7 +75,7 @@ def fetch_files(
                 raise BackupDamaged(
                     f"{file.name} ({file_name(file.sha256)} at {backups.url}) is not what the "
                     "backup's manifest says, and nothing was put in place; restore another "
-                    f"backup (freshet backup verify {backups.url} says which are whole)"
+                    f"backup (freshet backup verify {quote(backups.url)} says which are whole)"
                 )
             # The disk takes it while others are fetched and hashed, not after all.
             sync_file(path)
@@ -147,9 +148,10 @@ def _check_empty(target: Path) -> None:
     if not present:
         return
     named = ", ".join(present[:3]) + (", ..." if len(present) > 3 else "")  # noqa: PLR2004  # enough to know it by
+    moved = join(["mv", str(target), f"{target}.old"])
     raise RestoreRefused(
         f"{target} is not empty ({named}); a restore touches nothing that is there: stop what "
-        f"uses it and move it away (mv {target} {target}.old), or choose another folder"
+        f"uses it and move it away ({moved}), or choose another folder"
     )
 
 

@@ -11,6 +11,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from shlex import quote
 
 import msgspec
 
@@ -77,7 +78,7 @@ class Backups:
         except BackupDamaged as error:
             raise BackupMissing(
                 f"there is no backup {backup_id} at {self.url}; "
-                f"freshet backup list {self.url} shows which there are"
+                f"freshet backup list {quote(self.url)} shows which there are"
             ) from error
         backup = decode_backup(content, f"{self.url.rstrip('/')}/{name}")
         if backup.backup_id != backup_id:

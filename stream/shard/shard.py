@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -327,8 +328,8 @@ class Shard(ShardReader):
             store = self.folder.parent
             raise StoreMismatch(
                 f"store.json of {store} says {expected.num_shards} shards, but {self.folder.name} "
-                f"is one of {found.num_shards}; say so with: freshet reshard --store {store} "
-                f"--shards {found.num_shards}"
+                f"is one of {found.num_shards}; say so with: freshet reshard --store "
+                f"{quote(str(store))} --shards {found.num_shards}"
             )
         if made_as == expected._replace(format_version=OLD_VERSION):
             self._upgrade(expected)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
@@ -427,7 +428,7 @@ class Ownership:
         if not 0 <= index < self.num_shards:
             raise StoreMismatch(
                 f"store {self._root} has shards 0 to {self.num_shards - 1}, not {index}; give it "
-                f"more with: freshet reshard --store {self._root} --shards {index + 1}"
+                f"more with: freshet reshard --store {quote(str(self._root))} --shards {index + 1}"
             )
 
     def _path(self, index: int) -> Path:

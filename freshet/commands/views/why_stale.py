@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -184,7 +185,9 @@ def _of_generation(
             step = _instead_of(store, generation_id, current)
     elif not is_there:
         said = "it is not there: it was pruned, or never finished"
-        step = f"`freshet generations list --artifacts {artifacts}` says which there are"
+        step = (
+            f"`freshet generations list --artifacts {quote(str(artifacts))}` says which there are"
+        )
     elif damage:
         said = f"it is {'current, and ' if generation_id == current else ''}damaged: {damage}"
         step = _instead_of(store, generation_id, current)
@@ -204,7 +207,10 @@ def _instead_of(store: "ArtifactStore", generation_id: str, current: str | None)
     """Return what to do about a damaged generation."""
     from freshet.stores.artifacts import whole_generation  # noqa: PLC0415  # as above
 
-    whole, where = whole_generation(store, but=generation_id), f"--artifacts {store.root}"
+    whole, where = (
+        whole_generation(store, but=generation_id),
+        f"--artifacts {quote(str(store.root))}",
+    )
     if whole and whole == current:
         return f"nothing: {whole} is current, and whole"
     if whole:
@@ -220,7 +226,7 @@ def _why_not_served(
     servers: Sequence[ProcessStatus],
 ) -> tuple[str, str]:
     """Return why a generation that is there and whole is not served, and what to do."""
-    manifest, where = store.manifest(generation_id), f"--artifacts {store.root}"
+    manifest, where = store.manifest(generation_id), f"--artifacts {quote(str(store.root))}"
     if not manifest.gate.passed and generation_id != current:
         reasons = "; ".join(manifest.gate.reasons)
         return f"the gate refused it: {reasons}", "see what changed in events or catalogue"

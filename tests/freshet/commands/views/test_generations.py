@@ -93,13 +93,16 @@ def test_a_generation_copied_under_another_name_is_told(
 def test_a_pointer_that_names_nothing_can_be_mended(
     shop: Shop, tmp_path: Path, run: Command
 ) -> None:
-    """What the message about a broken `CURRENT` advises works."""
-    artifacts = tmp_path / "artifacts"
+    """What the message about a broken `CURRENT` advises works as it is printed, also
+    where the folder's name is one that a shell would cut up.
+    """
+    artifacts = tmp_path / "our artifacts; rm"
     shutil.copytree(shop.artifacts, artifacts)
     (artifacts / "CURRENT").write_text("rubbish")
 
     listed = run("generations", "list", "--artifacts", artifacts, "--json")
-    mended = run("generations", "use", shop.generation_ids[0], "--artifacts", artifacts, "--json")
+    advised = listed.stderr.split("`freshet ")[1].split("`")[0]
+    mended = run(*shlex.split(advised.replace(" ID ", f" {shop.generation_ids[0]} ")), "--json")
 
     assert "does not hold a generation id" in listed.stderr
     assert [each["current"] for each in json.loads(listed.stdout)] == [False, False]
