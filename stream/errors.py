@@ -257,9 +257,9 @@ class SourceError(StreamError):
 
 
 class SourceUnreadable(SourceError):
-    """A file is missing, cut short, or may not be read.
+    """A file is missing, cut short, damaged, or may not be read.
 
-    What came before is applied; mend or replace it.
+    What came before is applied, of a damaged gzip file nothing; mend or replace it.
     """
 
 

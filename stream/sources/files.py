@@ -5,9 +5,10 @@ import logging
 import math
 import select
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from stream.clock import now_ms
@@ -17,6 +18,7 @@ from stream.events.types import RecordBatch, SourcePartition
 from stream.settings import StreamSettings
 from stream.signals.lag import Lag
 from stream.sources.arrivals import Arrivals
+from stream.sources.content import proof_of
 from stream.sources.lines import LineReader, Lines
 from stream.store.store import Store
 
@@ -299,6 +301,8 @@ class _File:
         self._reader: LineReader | None = None
         self._position = SourcePartition("", 0)
         self._was_replaced = False
+        self._proof: Iterator[None] = iter(())
+        self._is_unproven = False
         self.arrivals = Arrivals()
         self.so_far: FileRead | None = None
         self.ended = False
@@ -312,7 +316,7 @@ class _File:
     @property
     def paused(self) -> bool:
         """Whether the last read stopped before what there is was read."""
-        return self._reader is not None and self._reader.paused
+        return self._reader is not None and (self._reader.paused or self._is_unproven)
 
     @property
     def pipe_descriptor(self) -> int | None:
@@ -326,6 +330,10 @@ class _File:
             self._reader = self._opened(stored, follow=follow)
         if self._reader is None:
             self.ended = not follow
+            return None
+        num_proven = sum(1 for _ in islice(self._proof, _CHUNKS_AT_ONCE))
+        self._is_unproven = num_proven == _CHUNKS_AT_ONCE
+        if self._is_unproven:
             return None
         reader = self._reader
         read = partial(reader.read_columns, wanted, max_chunks=_CHUNKS_AT_ONCE)
@@ -379,6 +387,7 @@ class _File:
             logger.warning("file shrunk path=%s stored_offset=%d", self._path, start)
             start = 0
         self.so_far = self._nothing_read(from_start=not start, is_pipe=False)
+        self._proof = iter(()) if start or follow else proof_of(self._path)
         return True
 
     def _nothing_read(self, *, from_start: bool, is_pipe: bool) -> FileRead:

@@ -456,6 +456,44 @@ def test_gzip_cut_short_before_its_first_byte(
     followed.close()
 
 
+@pytest.mark.parametrize("chunks_at_once", [1, 64])
+def test_nothing_is_read_of_a_gzip_file_whose_checksum_is_wrong(
+    tmp_path: Path,
+    settings: StreamSettings,
+    open_store: OpenStore,
+    monkeypatch: pytest.MonkeyPatch,
+    chunks_at_once: int,
+) -> None:
+    """A flipped bit may give other lines that look as good, which would stay in the
+    graph when the file is copied again.
+    """
+    monkeypatch.setattr(files, "_CHUNKS_AT_ONCE", chunks_at_once)
+    whole = gzip.compress(lines(*(f"a{number}" for number in range(200_000))))
+    path = tmp_path / "a.gz"
+    path.write_bytes(whole[:-8] + b"\0\0\0\0" + whole[-4:])
+    store = open_store()
+    source = FileSource([str(path)], replace(settings, batch_records=1000))
+    source.start(store)
+    values: list[bytes] = []
+
+    def read_on() -> None:
+        while True:
+            values.extend(values_of(polled(source)))
+
+    with pytest.raises(SourceUnreadable, match="is damaged"):
+        read_on()
+    assert values == []
+    source.close()
+
+    path.write_bytes(whole)
+    again = FileSource([str(path)], replace(settings, batch_records=1000))
+    again.start(store)
+    while not again.exhausted:
+        values.extend(values_of(polled(again)))
+    assert len(values) == 200_000
+    again.close()
+
+
 def test_a_poll_returns_in_the_middle_of_a_line(
     tmp_path: Path,
     settings: StreamSettings,
