@@ -3,6 +3,7 @@ whether it stays so.
 """
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +116,9 @@ def generations_show(*, generation_id: str | None, artifacts: Path, as_json: boo
 def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> None:
     """Make a generation current, after verifying all its files.
 
-    Servers swap to it within their poll interval. Where another one is pinned, the pin
-    moves to this one.
+    Servers swap to it within their poll interval. It is current until a tuner publishes
+    the next one: pin it to keep it. Where another one is pinned, the pin moves to this
+    one.
     """
     store = existing_artifacts(artifacts)
     before, pinned = _current_id(store), _pinned_id(store)
@@ -135,6 +137,11 @@ def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> No
             f"the pin moved to it (before: {pinned or 'unreadable'})" if moved else "it is pinned"
         )
         click.echo(f"{what}: what a tuner publishes does not go live")
+    else:
+        keep = shlex.join(
+            ["freshet", "generations", "pin", generation_id, "--artifacts", str(artifacts)]
+        )
+        click.echo(f"what a tuner publishes next goes live over it; to keep it: {keep}")
 
 
 @generations.command(name="pin")

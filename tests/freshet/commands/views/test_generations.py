@@ -56,6 +56,20 @@ def test_rolling_back_is_one_command(shop: Shop, run: Command) -> None:
     assert run("generations", "use", second, "--artifacts", shop.artifacts).returncode == 0
 
 
+def test_whoever_rolls_back_is_told_how_long_that_holds(
+    shop: Shop, tmp_path: Path, run: Command
+) -> None:
+    """A tuner's next generation goes live over it; the line that keeps it does."""
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(shop.artifacts, artifacts)
+
+    told = run("generations", "use", shop.generation_ids[0], "--artifacts", artifacts).stdout
+    _, line = told.split("to keep it: freshet ")
+
+    assert run(*shlex.split(line)).returncode == 0
+    assert pin_of(artifacts) == shop.generation_ids[0]
+
+
 def test_a_bad_generation_does_not_hide_the_good_ones(
     shop: Shop, tmp_path: Path, run: Command
 ) -> None:
