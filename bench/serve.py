@@ -28,6 +28,7 @@ from bench.serving.loads import measure_loads
 from bench.serving.overlay import overlay_figures
 from bench.serving.ratios import RATIOS, measure_ratios
 from bench.serving.swaps import measure_swaps
+from freshet.process import take_short_turns
 from model.artifact.index.engines import AUTO, ENGINES
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.store import ArtifactStore
@@ -218,6 +219,7 @@ def _serve_part(part: str, folder: Path) -> None:
         print(f"{_READY}{json.dumps(figures)}", flush=True)
         return
     if part == "server":
+        take_short_turns()
         server = RetrievalServer(settings, folder, CollectorRegistry())
         server.start()
         print(f"{_READY}{server.address}", flush=True)

@@ -18,7 +18,8 @@ from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
 from bench.found import recall_of
-from bench.serving.callers import Caller, rate_of, requests_of
+from bench.overload.load import Callers
+from bench.serving.callers import Caller, requests_of
 from bench.serving.processes import ANNOY_FILE, NUM_TREES, Served, served
 from model.artifact.store import ArtifactStore
 from server.live import LiveGeneration
@@ -40,8 +41,10 @@ _QUESTIONS = 300  # some 3,000 places: a recall within .005
 # between the last that find too little and the first that find enough, so often: within
 # a tenth. Twice as often: a tenth of that, and half as long again.
 _FIRST_SEARCH_K, _MOST_SEARCH_K, _HALVINGS = 1000, 1_000_000, 3
-# Processes that call without a pause, and for how long each time, in turn.
-_CALLERS, _SECONDS, _RATE_ROUNDS = 4, 3.0, 5
+# Calls at once without a pause, as many as a capacity is measured with, and for how
+# long each time, in turn.
+_CALLERS, _SECONDS, _RATE_ROUNDS = 32, 3.0, 5
+_DEADLINE_SECONDS = 5.0  # of each, which none needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +75,8 @@ class Ratios:
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """Answers a second with one worker and with two, in turn; medians."""
+    """Answers a second with one worker and with two, in turn, of ten hits; medians."""
 
-    k: int
     one: float
     two: float
     two_by_one: float
@@ -95,8 +97,8 @@ def measure_ratios(folder: Path, num_queries: int, wanted: Sequence[str] = RATIO
     _say("serve load", {"load": round(os.getloadavg()[0], 1), "cores": os.cpu_count()})
     for k in KS if {"parts", "naive"} & {*wanted} else ():
         _say("serve ratios", asdict(_ratios(live, folder, k, naive, num_queries)))
-    for k in KS if "workers" in wanted else ():
-        _say("serve workers", asdict(_workers(folder, k, num_queries)))
+    if "workers" in wanted:
+        _say("serve workers", asdict(_workers(folder, num_queries)))
 
 
 def _ratios(
@@ -168,16 +170,16 @@ def _index_cpu(live: LiveGeneration, k: int, number: int) -> float:
     return 1000 * (time.thread_time() - started) / _BLOCK_CALLS
 
 
-def _workers(folder: Path, k: int, num_queries: int) -> Workers:
+def _workers(folder: Path, num_queries: int) -> Workers:
     rates: dict[str, list[float]] = {"1": [], "2": []}
     for _ in range(_RATE_ROUNDS):
         for workers, found in rates.items():
             with served("product", folder, workers) as server:
-                rate_of(server.address, k, num_queries, _CALLERS, _SECONDS / 3)
-                found.append(rate_of(server.address, k, num_queries, _CALLERS, _SECONDS))
+                callers = Callers(server.address, _DEADLINE_SECONDS, num_queries)
+                callers.closed_loop(_CALLERS, _SECONDS / 3)
+                found.append(callers.closed_loop(_CALLERS, _SECONDS).goodput)
     one, two = np.array(rates["1"]), np.array(rates["2"])
     return Workers(
-        k=k,
         one=round(float(np.median(one)), 1),
         two=round(float(np.median(two)), 1),
         two_by_one=_median(two / one),
