@@ -192,19 +192,23 @@ class DirectCall(_HeldCall):
 
     def receive(self, then: Callable[[bytes | None], None]) -> None:
         """Hand its message to `then`, in gRPC's thread, once it has come; None: the
-        client ended the call without one.
+        client ended the call without one. Not at all where it has ended before.
         """
 
         def come(event: Any) -> Any:
             message = event.batch_operations[0].message()
             self.has_message = True
-            try:
-                then(message)
-            except Exception:
-                # Whatever is wrong with one call, gRPC's one thread must go on.
-                logger.exception("message_not_taken method=%s", self.method)
-                self.cancel()
-            return self._ended(event)
+            # Before it is taken: one that is answered here may end meanwhile, and a
+            # stop does not wait for whoever is at work on it.
+            ended = self._ended(event)
+            if ended is _GOES_ON:
+                try:
+                    then(message)
+                except Exception:
+                    # Whatever is wrong with one call, gRPC's one thread must go on.
+                    logger.exception("message_not_taken method=%s", self.method)
+                    self.cancel()
+            return ended
 
         with self._lock:
             self._event.call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), come)

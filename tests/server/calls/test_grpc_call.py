@@ -134,6 +134,23 @@ def test_a_call_ends_with_the_last_of_its_batches() -> None:
     assert call.has_message
 
 
+def test_a_call_may_end_while_it_is_being_answered() -> None:
+    """Whoever is at work on it holds up no stop, where another thread goes on."""
+    event, told = Event(), []
+    call = DirectCall(event, "Retrieve")
+    call.begin()
+
+    def answer(message: bytes | None) -> None:
+        call.answer(message or b"")
+        told.append(event.end(2))
+        told.append(event.end(0, is_cancelled=False))
+
+    call.receive(answer)
+
+    assert event.end(1, message=b"lamp") == (None, ())
+    assert told == [(None, ()), (call, [])]
+
+
 def test_whatever_takes_a_message_grpcs_loop_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     """A call that cannot be queued is cancelled."""
     event = Event()
