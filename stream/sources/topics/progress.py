@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 
-from stream.clock import now_ms, steady_ms
+from stream.clock import Moment, now_ms, this_moment
 from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import BrokerAway, Reader
 from stream.signals.lag import Lag
@@ -40,7 +40,7 @@ class Progress:
     @property
     def clock_offset_ms(self) -> int:
         """How far records' times in Kafka are ahead of this machine's clock."""
-        return self._clock.offset_ms(now_ms(), steady_ms())
+        return self._offset_ms(this_moment())
 
     def next_offset(self, position: SourcePartition) -> int | None:
         """Return the first offset not applied; None: not known yet.
@@ -139,7 +139,8 @@ class Progress:
                 error,
             )
             return {}
-        now, at_ms, ahead_ms = time.monotonic(), now_ms(), self.clock_offset_ms
+        moment = this_moment()
+        now, at_ms, ahead_ms = moment.seconds, int(moment.now_ms), self._offset_ms(moment)
         claims: dict[SourcePartition, int] = {}
         for position in self._assignment.positions:
             next_offset, known = self.next_offset(position), self._reader.end(position)
@@ -185,10 +186,15 @@ class Progress:
     def _see_times(self, batch: RecordBatch) -> None:
         if not batch.times_ms:
             return
-        arrivals, read_ms = self._arrivals[batch.position], now_ms()
+        arrivals, read = self._arrivals[batch.position], this_moment()
         if batch.position not in self._begin:
             arrivals.see_time(batch.times_ms[0])
-        arrivals.see_read(batch.next_offset, batch.times_ms, time.monotonic())
+        arrivals.see_read(batch.next_offset, batch.times_ms, read.seconds)
         last = arrivals.not_before(batch.offsets[0])
-        after_ms = None if last is None else read_ms - 1000 * (time.monotonic() - last)
-        self._clock.see(batch.times_ms, read_ms=read_ms, steady_ms=steady_ms(), after_ms=after_ms)
+        after_ms = None if last is None else read.now_ms - 1000 * (read.seconds - last)
+        self._clock.see(
+            batch.times_ms, read_ms=read.now_ms, steady_ms=read.steady_ms, after_ms=after_ms
+        )
+
+    def _offset_ms(self, moment: Moment) -> int:
+        return self._clock.offset_ms(moment.now_ms, moment.steady_ms)

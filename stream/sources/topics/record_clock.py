@@ -3,6 +3,7 @@
 Pure: the clocks are arguments.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from statistics import median
@@ -35,9 +36,9 @@ class _Seen(NamedTuple):
         offset_ms: how far the batch's times were ahead of this machine's clock.
     """
 
-    steady_ms: int
-    ahead_ms: int
-    offset_ms: int
+    steady_ms: float
+    ahead_ms: float
+    offset_ms: float
 
 
 class RecordClock:
@@ -56,7 +57,7 @@ class RecordClock:
         self._seen: deque[_Seen] = deque(maxlen=_MAX_BATCHES)
 
     def see(
-        self, times_ms: Sequence[int], *, read_ms: int, steady_ms: int, after_ms: float | None
+        self, times_ms: Sequence[int], *, read_ms: float, steady_ms: float, after_ms: float | None
     ) -> None:
         """Record the times of a batch.
 
@@ -72,12 +73,12 @@ class RecordClock:
         if not known:
             return
         time_ms = round(median(known))
-        offset_ms = max(time_ms - read_ms, 0)
+        offset_ms = max(time_ms - read_ms, 0.0)
         if after_ms is not None:
-            offset_ms += min(time_ms - round(after_ms), 0)
+            offset_ms += min(time_ms - math.floor(after_ms), 0)  # as times are
         self._seen.append(_Seen(steady_ms, read_ms - steady_ms, offset_ms))
 
-    def offset_ms(self, now_ms: int, steady_ms: int) -> int:
+    def offset_ms(self, now_ms: float, steady_ms: float) -> int:
         """Return how far records' times are ahead of this machine's clock.
 
         Negative: they are behind it; 0: nothing shows a difference. The median of the

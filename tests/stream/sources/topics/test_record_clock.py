@@ -54,6 +54,15 @@ def test_records_without_a_time_show_nothing() -> None:
     assert offset(([-1, NOW_MS + HOUR_MS], None)) == HOUR_MS
 
 
+def test_a_part_of_a_millisecond_is_no_offset() -> None:
+    """Records' times are cut to whole ones, clocks are not."""
+    assert offset(([NOW_MS], NOW_MS + 0.7)) == 0
+
+    clock = seen(NOW_MS, None)
+    assert clock.offset_ms(NOW_MS + 100.4, STEADY_MS + 99.6) == -1
+    assert clock.offset_ms(NOW_MS + 100.4, STEADY_MS + 100.0) == 0
+
+
 def seen(time_ms: int, after_ms: float | None) -> RecordClock:
     """Return a clock that has seen one record."""
     clock = RecordClock()
