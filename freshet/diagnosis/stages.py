@@ -86,6 +86,14 @@ _OF_STREAM = {
 _GONE = {"FreshetProcessDown", "FreshetStranger"}
 """Problems of a stream that the others of its group make up for."""
 
+_HOLD_NOTHING_UP = {
+    "FreshetCertificateExpired",
+    "FreshetCertificateExpiring",
+    "FreshetClockOffset",
+    "FreshetDiskFull",
+}
+"""Problems of any process that say nothing of a stage; what comes of them does."""
+
 _OF_SERVER = {
     "FreshetProcessDown": StageName.SERVED,
     "FreshetStranger": StageName.SERVED,
@@ -160,7 +168,7 @@ def _others_have_the_shards(processes: Sequence[ProcessStatus]) -> bool:
 def _stage_of(process: ProcessStatus, problem: Problem, *, has_refresher: bool) -> StageName | None:
     """Return where a problem holds events up; None: nowhere."""
     is_beside = process.kind in {"probe", "sink"}  # shoppers' events pass neither
-    if is_beside or problem.runbook in {"FreshetClockOffset", "FreshetDiskFull"}:
+    if is_beside or problem.runbook in _HOLD_NOTHING_UP:
         return None
     if process.kind == "stream":
         return _OF_STREAM.get(problem.runbook)

@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
+from freshet.certificates import watch_certificates
 from freshet.metrics import name_process, watch_disks
 from freshet.prober.metrics import ProbeMetrics
 from model.metrics import TunerMetrics
@@ -22,6 +23,7 @@ def exported() -> set[str]:
     registry = CollectorRegistry()
     name_process(registry, "stream")
     watch_disks(registry, {})
+    watch_certificates(registry, {})
     ProbeMetrics(registry)
     SinkMetrics(registry)
     StreamMetrics(registry)

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from freshet.commands.cli import cli
 from freshet.commands.table import SECTIONS
 from freshet.config import SETTINGS, load_config
+from freshet.certificates import watch_certificates
 from freshet.metrics import name_process, watch_disks
 from freshet.prober.metrics import ProbeMetrics
 from model.metrics import TunerMetrics
@@ -94,6 +95,7 @@ def _metrics() -> Iterator[tuple[str, ...]]:
     makes: tuple[Callable[[CollectorRegistry], object], ...] = (
         partial(name_process, process="stream"),
         partial(watch_disks, folders={}),
+        partial(watch_certificates, of_ports={}),
         StreamMetrics,
         TunerMetrics,
         RefresherMetrics,

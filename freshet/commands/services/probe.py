@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
+from freshet.certificates import watch_certificates
 from freshet.metrics import metrics_endpoint, name_process
 from freshet.prober.loop import Probe, run_probe
 from freshet.prober.metrics import ProbeMetrics
@@ -76,6 +77,11 @@ def probe(  # the options of the command
     settings = config.stream()
     registry = CollectorRegistry()
     name_process(registry, "probe")
+    watch_certificates(
+        registry,
+        {"metrics.tls_cert": config.metrics().tls_cert},
+        {"stream.ssl_certificate_location": settings.ssl_certificate_location},
+    )
     told = ProbeMetrics(registry)
     marked = ((PROBE_METADATA, "1"),)
     with (

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
+from freshet.certificates import watch_certificates
 from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
@@ -91,6 +92,7 @@ def refresh(
     registry = CollectorRegistry()
     name_process(registry, "refresher")
     watch_disks(registry, {"artifacts": artifacts})
+    watch_certificates(registry, {"metrics.tls_cert": config.metrics().tls_cert})
 
     def vectors_of(generation: Generation) -> FreshState:
         return FreshState(generation, min_sessions=stream_settings.min_sessions, limits=limits)

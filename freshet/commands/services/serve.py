@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
+from freshet.certificates import watch_certificates
 from freshet.metrics import metrics_endpoint, name_process
 from freshet.process import CommandError, begin, stop_event, take_short_turns
 from freshet.serve_worker import worker_command
@@ -49,6 +50,10 @@ def serve(
     settings = config.server(listen=listen, metrics=metrics, workers=workers)
     registry = CollectorRegistry()
     name_process(registry, "server")
+    watch_certificates(
+        registry,
+        {"server.tls_cert": settings.tls_cert, "metrics.tls_cert": config.metrics().tls_cert},
+    )
     with (
         stop_event() as stop,
         metrics_endpoint(metrics, registry, default=settings.metrics, settings=config.metrics()),

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
+from freshet.certificates import watch_certificates
 from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import begin, stop_event
 from freshet.stores.artifacts import existing_artifacts
@@ -67,6 +68,7 @@ def sink(
     registry = CollectorRegistry()
     name_process(registry, "sink")
     watch_disks(registry, {"artifacts": artifacts})
+    watch_certificates(registry, {"metrics.tls_cert": config.metrics().tls_cert})
     store = existing_artifacts(artifacts)
     with (
         metrics_endpoint(metrics, registry, default=SINK_METRICS, settings=config.metrics()),

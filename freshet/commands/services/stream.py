@@ -12,6 +12,7 @@ from threading import Event
 import click
 from prometheus_client import CollectorRegistry
 
+from freshet.certificates import watch_certificates
 from freshet.logs.printable import printable
 from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import CommandError, begin, stop_event
@@ -128,6 +129,11 @@ def stream(  # noqa: PLR0913  # the options of the command
     registry = CollectorRegistry()
     name_process(registry, "stream")
     watch_disks(registry, {"store": store})
+    watch_certificates(
+        registry,
+        {"metrics.tls_cert": config.metrics().tls_cert},
+        {"stream.ssl_certificate_location": settings.ssl_certificate_location},
+    )
     counted = StreamMetrics(registry)
     with (
         stop_event() as stop,

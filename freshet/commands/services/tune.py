@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
+from freshet.certificates import watch_certificates
 from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
@@ -105,6 +106,7 @@ def tune(  # noqa: PLR0913  # the options of the command
         registry = CollectorRegistry()
         name_process(registry, "tuner")
         watch_disks(registry, {"store": store, "artifacts": artifacts})
+        watch_certificates(registry, {"metrics.tls_cert": config.metrics().tls_cert})
         counted, known = TunerMetrics(registry), GraphCache()
 
         def snapshots() -> AbstractContextManager[SnapshotInput]:

@@ -1,5 +1,7 @@
 """Whether the right process answers at an address, and by which clock."""
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -14,6 +16,11 @@ _MOST_CLOCK_SECONDS = 60.0
 
 # What a disk must have free, as in FreshetDiskFull: one of the two is enough.
 _LEAST_FREE_SHARE, _LEAST_FREE_BYTES = 0.05, 1e9
+
+# What must be left of a certificate, as in FreshetCertificateExpiring and, of one that
+# is as good as ended, FreshetCertificateExpired: the less of the two.
+_LEAST_SHARE_LEFT, _LEAST_SECONDS_LEFT = 1 / 6, 14 * 86_400.0
+_PAGED_SHARE_LEFT, _PAGED_SECONDS_LEFT = 1 / 24, 8 * 3600.0
 
 _PREFIXES = {"refresher": "freshet_refresh_"}
 """How the metrics of a process begin, where that is not its name."""
@@ -48,6 +55,7 @@ def answer_of(
         *problems_of(facts),
         *_disks(found.samples),
         *_closed_folders(kind, found.samples),
+        *_certificates(found.samples, time.time()),
         *_clock(found.clock_ahead_seconds),
     ]
     return replace(status, up=True, facts=facts, problems=tuple(problems))
@@ -131,6 +139,42 @@ def _closed_folders(kind: str, samples: Samples) -> list[Problem]:
         for labels, value in samples.get("freshet_disk_writable", [])
         if not value
     ]
+
+
+def _certificates(samples: Samples, now: float) -> list[Problem]:
+    """Return the certificates that end soon, as in FreshetCertificateExpiring, and
+    those that have or are about to, as in FreshetCertificateExpired.
+    """
+    valid_from, expires = (
+        {
+            labels["setting"]: value
+            for labels, value in samples.get(f"freshet_certificate_{name}_timestamp_seconds", [])
+        }
+        for name in ("valid_from", "expires")
+    )
+    problems = []
+    for setting, end in expires.items():
+        left, whole = end - now, end - valid_from.get(setting, math.nan)
+        if not left < min(_LEAST_SHARE_LEFT * whole, _LEAST_SECONDS_LEFT):
+            continue
+        is_paged = left < min(_PAGED_SHARE_LEFT * whole, _PAGED_SECONDS_LEFT)
+        told = f"ends in {duration(left)}" if left > 0 else f"ended {duration(-left)} ago"
+        problems.append(
+            Problem(
+                text=f"the certificate of {setting} {told}",
+                step="see why it was not renewed (openssl x509 -noout -dates -in FILE), and put a "
+                "new one with its key where they are" + _taken(setting),
+                runbook="FreshetCertificateExpired" if is_paged else "FreshetCertificateExpiring",
+            )
+        )
+    return problems
+
+
+def _taken(setting: str) -> str:
+    """Return how a process comes by a new certificate."""
+    if setting.startswith("stream."):
+        return ", then restart this process"
+    return ": new connections get it, without a restart"
 
 
 def _clock(ahead_seconds: float | None) -> list[Problem]:

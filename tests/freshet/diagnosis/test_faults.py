@@ -592,6 +592,39 @@ def test_a_process_with_another_clock_is_told(shop: ToldShop) -> None:
     assert "1 h 00 min ahead of this machine's" in said(found)
 
 
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("days_left", "days", "runbook", "told"),
+    [
+        (20.0, 90.0, "", ""),
+        (13.0, 90.0, "FreshetCertificateExpiring", "server.tls_cert ends in 1"),
+        (0.2, 90.0, "FreshetCertificateExpired", "server.tls_cert ends in 4 h"),
+        (-1.5, 90.0, "FreshetCertificateExpired", "server.tls_cert ended "),
+        (0.5, 1.0, "", ""),
+        (0.1, 1.0, "FreshetCertificateExpiring", "server.tls_cert ends in 2 h"),
+    ],
+)
+def test_a_certificate_that_ends_is_told_in_time(
+    shop: ToldShop, days_left: float, days: float, runbook: str, told: str
+) -> None:
+    """Later than it should have been renewed, and before callers are refused."""
+    end = time.time() + days_left * DAY
+    for name, at in (("valid_from", end - days * DAY), ("expires", end)):
+        Gauge(
+            f"freshet_certificate_{name}_timestamp_seconds",
+            "For the test",
+            ["setting"],
+            registry=shop.registries["server"],
+        ).labels("server.tls_cert").set(at)
+
+    found = shop.look()
+
+    assert wrong(found) == ({"server": [runbook]} if runbook else {})
+    assert told in said(found)
+
+
 def test_a_slow_clock_is_named_where_nothing_comes_that_corrects_it(shop: ToldShop) -> None:
     """A stream that has read no record vouches for the graph by its own clock."""
     shop.streams[0].set_feeds(num_bytes=1, new_gaps=0, reflected_ms=now_ms() - 3_600_000)
