@@ -17,7 +17,7 @@ export UV_NO_PROGRESS ?= 1
 # Images of Python often set it, and then each process compiles torch and all else that it imports again: 3 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check bench bench-quality protos kafka constraints clean
+.PHONY: help setup demo test check sanitize bench bench-quality protos kafka constraints clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ check: setup  ## Check format, lint, types, imports, stubs, contracts, alert rul
 	@deploy/prometheus/check.sh
 	@deploy/helm/check.sh
 	@$(BIN)/python deploy/check_changelog.py
+
+sanitize: setup  ## Run the tests of native/ with its memory watched (ARGS="-k NAME")
+	@deploy/sanitize.sh "$(VENV)" $(ARGS)
 
 bench: setup  ## Measure (ARGS="--help")
 	@$(BIN)/python -m bench $(ARGS)
