@@ -11,8 +11,9 @@ from threading import Event, Thread
 from prometheus_client import CollectorRegistry
 
 from freshet.diagnosis.processes import ProcessStatus, Targets
-from freshet.diagnosis.status import read_status
+from freshet.diagnosis.status import look_at
 from freshet.metrics import name_process
+from freshet.probe import TIMEOUT_SECONDS
 from freshet.prober.metrics import ProbeMetrics
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
@@ -32,6 +33,9 @@ from testing.small_generations import DIM, Artifacts, Catalogue, make_catalogue
 
 # Seconds between two bytes of what drips, far below what is waited for one.
 _DRIP_SECONDS = 0.1
+# Seconds that processes have which all answer, in no time where others leave CPU. Twice
+# as many: a test of one that should and does not ends so much later.
+_PATIENT_SECONDS = 60.0
 
 
 @dataclass
@@ -47,6 +51,7 @@ class ToldShop:
     objective_seconds: float = 60.0
     registries: dict[str, CollectorRegistry] = field(default_factory=dict)
     endpoints: dict[str, ExitStack] = field(default_factory=dict)
+    has_silent: bool = False  # whether one accepts connections and never answers
 
     def __post_init__(self) -> None:
         self.at = {
@@ -110,12 +115,14 @@ class ToldShop:
     def freeze(self, name: str) -> None:
         """Let it accept connections and say nothing."""
         self.kill(name)
+        self.has_silent = True
         host, _, port = self.at[name].partition(":")
         self.stack.enter_context(socket.create_server((host, int(port))))
 
     def drip(self, name: str) -> None:
         """Let it answer a byte at a time, for ever."""
         self.kill(name)
+        self.has_silent = True
         host, _, port = self.at[name].partition(":")
         listening = self.stack.enter_context(socket.create_server((host, int(port))))
         end = Event()
@@ -151,8 +158,9 @@ class ToldShop:
         )
 
     def look(self) -> dict[str, ProcessStatus]:
-        """Ask all of them."""
-        return {each.name: each for each in read_status(self.targets())}
+        """Ask all of them; where none is silent, until each has answered."""
+        seconds = TIMEOUT_SECONDS if self.has_silent else _PATIENT_SECONDS
+        return {each.name: each for each in look_at(self.targets(), seconds).processes}
 
 
 def _drip(listening: socket.socket, end: Event) -> None:

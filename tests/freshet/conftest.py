@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from freshet import process
 from freshet.commands.cli import cli
+from freshet.diagnosis import status
 from freshet.metrics import metrics_endpoint
 from freshet.probe import Addresses
 from model.metrics import TunerMetrics
@@ -105,6 +107,9 @@ def eventually() -> Until:
 def addresses(free_port: Callable[[], int], tmp_path: Path) -> Iterator[Addresses]:
     """A stream and a tuner that have done something, a refresher that cannot publish,
     and a server that waits for its first generation.
+
+    All answer: whoever looks at them waits until they have, also where others leave
+    them hardly any CPU.
     """
     stream, tuner, refresher, server = (CollectorRegistry() for _ in range(4))
     _busy_stream(stream)
@@ -112,7 +117,9 @@ def addresses(free_port: Callable[[], int], tmp_path: Path) -> Iterator[Addresse
     _late_refresher(refresher)
     at = [f"127.0.0.1:{free_port()}" for _ in range(4)]
     retrieval = RetrievalServer(ServerSettings(listen="127.0.0.1:0"), tmp_path, server)
-    with ExitStack() as stack:
+    patiently = partial(status.look_at, seconds=60.0)
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(status, "look_at", patiently)
         for address, registry in zip(at, (stream, tuner, refresher, server), strict=True):
             stack.enter_context(metrics_endpoint(address, registry))
         retrieval.start()

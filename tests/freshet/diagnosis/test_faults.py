@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from freshet.diagnosis.kinds.server import _facts as server_facts
 from freshet.diagnosis.kinds.server import _problems as server_problems
 from freshet.diagnosis.processes import ProcessStatus, Targets
-from freshet.diagnosis.status import is_well, read_status
-from freshet.probe import LONGEST_SECONDS, Samples
+from freshet.diagnosis.status import is_well, look_at
+from freshet.probe import Samples
 from freshet.prober.walk import Step
 from model.refresher.reasons import Behind, Trouble
 from server.app import RetrievalServer
@@ -438,19 +438,18 @@ def test_a_healthy_hour_is_quiet(shop: ToldShop) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_with_its_cause_and_the_next_step(shop: ToldShop, fault: str) -> None:
-    """By the process that has it, under a heading of the runbook, in bounded time."""
+    """By the process that has it, under a heading of the runbook, though one is
+    silent for ever.
+    """
     make, process, runbook, words = FAULTS[fault]
     make(shop)
 
-    began = time.monotonic()
     found = shop.look()
-    seconds = time.monotonic() - began
 
     assert runbook in wrong(found)[process]
     for part in words:
         assert part in said(found)
     assert not is_well(list(found.values()))
-    assert seconds < 2 * LONGEST_SECONDS
     for each in found.values():
         for problem in each.problems:
             assert f"\n### {problem.runbook}\n" in _RUNBOOK
@@ -522,7 +521,7 @@ def test_a_night_without_a_refresher_is_quiet(shop: ToldShop, tmp_path: Path) ->
             )
         targets = shop.targets(server=at)
         targets = Targets(**{**vars(targets), "targets": [server.address]})
-        return wrong({each.name: each for each in read_status(targets)})
+        return wrong({each.name: each for each in look_at(targets, seconds=60).processes})
 
     with serving_metrics(at, registry):
         server.start()
@@ -550,36 +549,15 @@ def test_a_backfill_of_last_year_is_quiet(shop: ToldShop) -> None:
     assert wrong(shop.look()) == {}
 
 
-def test_an_endpoint_that_drips_holds_nobody(shop: ToldShop, free_port: Callable[[], int]) -> None:
-    """A byte a moment keeps a connection alive; the look ends all the same."""
-    begun = threading.Event()
+def test_an_endpoint_that_drips_holds_nobody(shop: ToldShop) -> None:
+    """A byte a moment, for ever, keeps a connection open; the look ends all the
+    same.
+    """
+    shop.drip("tuner")
 
-    class Drip(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # the interface
-            self.send_response(200)
-            self.end_headers()
-            begun.set()
-            for _ in range(100):
-                self.wfile.write(b"#")
-                self.wfile.flush()
-                time.sleep(0.1)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    shop.kill("tuner")
-    host, _, port = shop.at["tuner"].partition(":")
-    drip = HTTPServer((host, int(port)), Drip)
-    threading.Thread(target=drip.serve_forever, daemon=True).start()
-    began = time.monotonic()
     found = shop.look()
-    seconds = time.monotonic() - began
-    drip.shutdown()
-    drip.server_close()
 
-    assert begun.is_set()
     assert "no answer within" in found["tuner"].problem
-    assert seconds < 2 * LONGEST_SECONDS
 
 
 def test_a_process_with_another_clock_is_told(shop: ToldShop) -> None:

@@ -4,14 +4,13 @@ import json
 import re
 import shlex
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from freshet.diagnosis.processes import Targets
-from freshet.probe import LONGEST_SECONDS, Addresses
+from freshet.probe import Addresses
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
@@ -60,13 +59,9 @@ def _catalogue(num_items: int, second: int) -> Catalogue:
     return catalogue
 
 
-def test_the_stage_its_cause_and_the_next_step_in_bounded_time(
-    addresses: Addresses, run: Command
-) -> None:
+def test_the_stage_its_cause_and_the_next_step(addresses: Addresses, run: Command) -> None:
     """People read lines, scripts JSON; the code says whether something blocks."""
-    began = time.monotonic()
     lines, document = run("why-stale", *_at(addresses)), run("why-stale", *_at(addresses), "--json")
-    seconds = time.monotonic() - began
 
     assert lines.returncode == document.returncode == 1
     for part in (
@@ -81,7 +76,6 @@ def test_the_stage_its_cause_and_the_next_step_in_bounded_time(
     told = json.loads(document.stdout)
     assert (told["blocked_at"], told["is_fresh"]) == ("published", False)
     assert told["cause"]["runbook"] == "FreshetRefresherBlocked"
-    assert seconds < 4 * LONGEST_SECONDS
 
 
 def _item(run: Command, artifacts: Artifacts, *arguments: str) -> tuple[int, dict[str, Any]]:
