@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from selenium.common.exceptions import (
+    ElementClickInterceptedException,
     ElementNotInteractableException,
     StaleElementReferenceException,
 )
@@ -53,9 +54,26 @@ def _until(holds: Callable[[], object], browser: Browser, what: str) -> None:
         try:
             if holds():
                 return
-        except StaleElementReferenceException:
-            pass  # it was drawn anew meanwhile
+        except (StaleElementReferenceException, ElementClickInterceptedException):
+            pass  # it was drawn anew meanwhile, elsewhere too
         assert time.monotonic() < deadline, f"not in time: {what}\n{browser.text()}"
+
+
+def _done(act: Callable[[], object], browser: Browser, what: str) -> None:
+    """Do something with what is found on the page, which may be drawn anew between."""
+
+    def is_done() -> bool:
+        act()
+        return True
+
+    _until(is_done, browser, what)
+
+
+def _text(browser: Browser, by: str, selector: str) -> str:
+    """Return the text of what is found."""
+    found: list[str] = []
+    _done(lambda: found.append(browser.driver.find_element(by, selector).text), browser, selector)
+    return found[0]
 
 
 def _shows(browser: Browser, *texts: str) -> None:
@@ -169,7 +187,9 @@ def test_a_fault_is_seen_while_one_looks(browser: Browser, serve: Serve, shop: T
     browser.open(console.url)
     _shows(browser, "all well")
     summary = "details[data-keep='process tuner'] > summary"
-    browser.driver.find_element("css selector", summary).click()
+    _done(
+        lambda: browser.driver.find_element("css selector", summary).click(), browser, "the tuner"
+    )
     shop.kill("stream-2")
     _shows(browser, "Held up: consumed", "no metrics at", "Next: ", "FreshetProcessDown".lower())
     focused = "return document.activeElement.closest('[data-keep]').dataset.keep"
@@ -235,8 +255,8 @@ def test_a_refused_generation_shows_why(browser: Browser, serve: Serve, shop: To
     browser.open(f"{serve().url}#/generations")
     _shows(browser, refused_id, shop.generation)
 
-    row = browser.driver.find_element("xpath", f"//tr[contains(., '{refused_id}')]").text
-    live = browser.driver.find_element("xpath", f"//tr[contains(., '{shop.generation}')]").text
+    row = _text(browser, "xpath", f"//tr[contains(., '{refused_id}')]")
+    live = _text(browser, "xpath", f"//tr[contains(., '{shop.generation}')]")
     assert "refused" in row
     assert "live" in live
     assert "passed" in live
@@ -253,14 +273,16 @@ def test_a_thousand_partitions_stay_usable(browser: Browser, serve: Serve, shop:
     )
     browser.open(f"{serve().url}#/partitions")
     _shows(browser, "1,000 partitions", "1 do not move")
-    first = browser.driver.find_element("css selector", "tbody tr").text
+    first = _text(browser, "css selector", "tbody tr")
     assert "777" in first
     assert _count(browser, "tbody tr") == 200
-    browser.driver.find_element("css selector", "[data-keep='all']").click()
+    every = "[data-keep='all']"
+    _done(lambda: browser.driver.find_element("css selector", every).click(), browser, every)
     _until(lambda: _count(browser, "tbody tr") == 1000, browser, "all rows")
-    browser.driver.find_element("id", "filter").send_keys("clicks-99")
+    find = browser.driver.find_element
+    _done(lambda: find("id", "filter").send_keys("clicks-99"), browser, "the filter")
     _until(lambda: _count(browser, "tbody tr") == 11, browser, "99 and 990 to 999")
-    assert browser.driver.switch_to.active_element.get_attribute("value") == "clicks-99"
+    assert browser.driver.execute_script("return document.activeElement.value") == "clicks-99"
 
 
 def test_empty_pages_say_why(browser: Browser, serve: Serve, shop: ToldShop) -> None:
