@@ -6,6 +6,7 @@ after each batch, and ``done`` at the end; SIGTERM stops it.
 """
 
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -52,6 +53,8 @@ def main() -> None:
     """Run until the source is exhausted or SIGTERM comes."""
     root, (kind, _, where) = Path(sys.argv[1]), sys.argv[2].partition(":")
     settings = StreamSettings(**json.loads(sys.argv[3]))
+    # Its client warns where a busy machine stops it for a tenth of a second.
+    logging.getLogger("kafka").setLevel(logging.ERROR)
     stop = StopEvent()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     source = KafkaSource(where, settings) if kind == "kafka" else FileSource([where], settings)

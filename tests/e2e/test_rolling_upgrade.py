@@ -138,7 +138,6 @@ def is_answering(address: str) -> bool:
     return False
 
 
-@pytest.mark.timeout(240)
 def test_a_rolling_upgrade_leaves_no_request_unanswered(
     artifacts: Artifacts,
     old_generation: str,

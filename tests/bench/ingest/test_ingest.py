@@ -46,7 +46,6 @@ def test_an_applied_part_reports_what_it_did(tmp_path: Path) -> None:
         assert graph.stats().sessions == 500
 
 
-@pytest.mark.timeout(180)
 def test_throughput_is_measured_on_a_real_broker(
     kafka_bootstrap: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,7 +76,6 @@ def test_throughput_is_measured_on_a_real_broker(
     assert "applied, a file of JSON lines" in capsys.readouterr().out
 
 
-@pytest.mark.timeout(300)
 def test_what_tls_and_a_password_cost_is_measured_for_both_clients(
     kafka_bootstrap: str, tmp_path: Path
 ) -> None:

@@ -168,7 +168,6 @@ def read_topic(bootstrap: str, topic: str, partition: int, count: int) -> list[A
     return found
 
 
-@pytest.mark.timeout(120)
 def test_topic_keeps_everything(kafka_bootstrap: str, kafka_topics: TopicFactory) -> None:
     """The topic gets the original key and value, and in headers where they came from
     and why, in our words and in those of Kafka Connect.
@@ -225,7 +224,6 @@ OWN_HEADERS: list[tuple[str, bytes | None]] = [
 ]
 
 
-@pytest.mark.timeout(120)
 def test_topic_keeps_what_the_record_carries(
     kafka_bootstrap: str, kafka_topics: TopicFactory
 ) -> None:
@@ -249,7 +247,6 @@ def test_topic_keeps_what_the_record_carries(
     assert (read.reason, read.is_whole) == ("malformed", True)
 
 
-@pytest.mark.timeout(120)
 def test_topic_takes_what_is_too_long(kafka_bootstrap: str, kafka_topics: TopicFactory) -> None:
     """A key, headers or a detail as long as a broker takes them are cut, and it is
     said: the stream must not wait for a record that the topic never takes.
@@ -287,7 +284,6 @@ def test_topic_takes_what_is_too_long(kafka_bootstrap: str, kafka_topics: TopicF
         (None, NOW_MS),
     ],
 )
-@pytest.mark.timeout(120)
 def test_time_of_a_record_of_the_topic(
     kafka_bootstrap: str, kafka_topics: TopicFactory, time_ms: int | None, expected: int
 ) -> None:
@@ -337,17 +333,15 @@ def test_records_of_earlier_versions(
         assert own_headers(found.record) == own
 
 
-@pytest.mark.timeout(120)
 def test_topic_that_is_missing(kafka_bootstrap: str) -> None:
     """A quarantine topic that does not exist is an error at the start, not at the first
     bad message.
     """
-    settings = StreamSettings(quarantine_topic="no-such-topic", bootstrap_timeout_seconds=2.0)
+    settings = StreamSettings(quarantine_topic="no-such-topic", bootstrap_timeout_seconds=6.0)
     with pytest.raises(QuarantineUnavailable, match="there is no topic no-such-topic"):
         TopicQuarantine(kafka_bootstrap, settings)
 
 
-@pytest.mark.timeout(120)
 def test_topic_that_vanishes_and_comes_back(
     kafka_bootstrap: str, kafka_topics: TopicFactory
 ) -> None:
@@ -355,7 +349,7 @@ def test_topic_that_vanishes_and_comes_back(
     with fewer partitions, takes the records.
     """
     topic = kafka_topics(partitions=2)["quarantine"]
-    settings = StreamSettings(quarantine_topic=topic, bootstrap_timeout_seconds=2.0)
+    settings = StreamSettings(quarantine_topic=topic, bootstrap_timeout_seconds=6.0)
     admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     with closing(TopicQuarantine(kafka_bootstrap, settings)) as quarantine, closing(admin):
         quarantine.put([rejection()], NOW_MS)

@@ -6,11 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from testing.soak.containers import ContainerWorker
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def worker(tmp_path: Path, inside: str) -> ContainerWorker:

@@ -269,7 +269,6 @@ def test_where_an_id_is_looked_for(value: bytes | None, key: bytes | None, is_fo
     assert mentions(found, "4711", {text_key("s-1")}) is is_found
 
 
-@pytest.mark.timeout(240)
 def test_records_of_topics_go_back_to_where_they_came_from(
     kafka_bootstrap: str,
     kafka_topics: TopicFactory,
@@ -324,7 +323,6 @@ def test_records_of_topics_go_back_to_where_they_came_from(
     assert len(listed(run, *where)) == 3
 
 
-@pytest.mark.timeout(240)
 def test_records_replayed_twice_change_nothing(
     kafka_bootstrap: str,
     kafka_topics: TopicFactory,

@@ -236,7 +236,6 @@ def apply_topics(bootstrap: str, settings: StreamSettings, root: Path, num_event
         )
 
 
-@pytest.mark.timeout(90)
 def test_topics_are_read_up_to_where_the_store_is(
     kafka_bootstrap: str, kafka_settings: StreamSettings, tmp_path: Path, run: Command
 ) -> None:
@@ -276,7 +275,6 @@ def test_topics_are_read_up_to_where_the_store_is(
     }
 
 
-@pytest.mark.timeout(90)
 def test_what_the_topics_no_longer_have_is_told(
     kafka_bootstrap: str, kafka_settings: StreamSettings, tmp_path: Path, run: Command
 ) -> None:
@@ -324,7 +322,6 @@ def _without_last_fact(shard: Shard) -> Mapping[bytes, bytes]:
     return {key: value[: -codec.ROW_BYTES]}
 
 
-@pytest.mark.timeout(90)
 def test_a_topic_that_was_made_again_is_told(
     kafka_bootstrap: str, kafka_settings: StreamSettings, tmp_path: Path, run: Command
 ) -> None:

@@ -32,8 +32,6 @@ from testing.topics import publish, shop_events
 from tests.conftest import TopicFactory
 from tests.stream.conftest import StartPython
 
-pytestmark = pytest.mark.timeout(120)
-
 PARTITIONS = 6
 WORKER = "from testing.processes.worker import main; main()"
 
@@ -48,8 +46,8 @@ def topics(kafka_topics: TopicFactory) -> Mapping[str, str]:
 
 @pytest.fixture(params=KAFKA_CLIENTS)
 def settings(topics: Mapping[str, str], request: pytest.FixtureRequest) -> StreamSettings:
-    """Settings that name them, with a short memory of who is there
-    and small batches.
+    """Settings that name them, with a short memory of who is there and small
+    batches.
     """
     return settings_for(topics, kafka_client=request.param)
 
@@ -67,8 +65,10 @@ def settings_for(topics: Mapping[str, str], **more: Any) -> StreamSettings:
         group_id=topics["clicks"],
         batch_records=20,
         poll_seconds=0.1,
-        session_timeout_seconds=1.5,
-        bootstrap_timeout_seconds=10.0,
+        # A member that a busy machine stops for so long has left. Twice as long: tests
+        # that wait until one has wait so much longer.
+        session_timeout_seconds=6.0,
+        bootstrap_timeout_seconds=60.0,
         **more,
     )
 
@@ -201,7 +201,7 @@ def test_idle(
     run_until([first, second], evenly([first, second]))
     run_until([first, second], lambda: len(shards.counts()) >= 100)
     rebalances = first.source.rebalances, second.source.rebalances
-    first.source.idle(2 * settings.session_timeout_seconds)
+    first.source.idle(1.5 * settings.session_timeout_seconds)
     assert second.source.poll(0.0) is not None
     assert (first.source.rebalances, second.source.rebalances) == rebalances
     run_until([first, second], lambda: len(shards.counts()) >= len(expected) - 20)
@@ -322,8 +322,9 @@ def test_worker_that_was_stopped_for_too_long(
     run_until([member], lambda: len(member.shards) == PARTITIONS // 2)
     assert not member.lost
     # A question that was on its way when it was stopped may have run out of time.
+    late = ("ends of topics not known ", "broker away ", "broker back ")
     assert process.stderr is not None
-    told = (line for line in process.stderr if not line.startswith("ends of topics not known "))
+    told = (line for line in process.stderr if not line.startswith(late))
     assert next(told).startswith("partitions lost partitions=")
     process.send_signal(signal.SIGTERM)
     assert process.stdout.read().endswith("done\n")
@@ -439,14 +440,12 @@ def lose_and_find_a_broker() -> None:
         broker.kill()
         while not members[0].source.lag().silent_seconds:
             members[0].source.idle(0.1)  # as while a write or the quarantine is waited for
-        run_until(
-            members,
-            lambda: all(member.source.lag().silent_seconds > 0.0 for member in members),
-        )
+        refused = f"{broker.bootstrap}: Connection refused"
+        run_until(members, lambda: all(refused in m.source._contact.away for m in members))
         for member in members:
             lag = member.source.lag()
+            assert lag.silent_seconds > 0.0
             assert all(seconds >= lag.silent_seconds for seconds in lag.seconds.values())
-            assert f"{broker.bootstrap}: Connection refused" in member.source._contact.away
         broker.start()
         fill(broker.bootstrap, all_settings[0], keyed(all_settings[0]), 5)
         run_until(members, lambda: all(len(own.counts()) == 2 * len(expected) for own in shards))

@@ -14,8 +14,6 @@ from stream.settings import StreamSettings
 from testing.processes.members import Member, Shards, run_until
 from tests.conftest import TopicFactory
 
-pytestmark = pytest.mark.timeout(240)
-
 PARTITIONS = 4
 RECORDS = 50
 
@@ -40,7 +38,7 @@ def settings(topics: Mapping[str, str]) -> StreamSettings:
         group_id=topics["clicks"],
         batch_records=20,
         poll_seconds=0.1,
-        bootstrap_timeout_seconds=10.0,
+        bootstrap_timeout_seconds=60.0,
     )
 
 

@@ -46,8 +46,6 @@ from testing.topics import publish, shop_events
 from tests.conftest import TopicFactory
 from tests.stream.conftest import OpenStore, StartPython
 
-pytestmark = pytest.mark.timeout(90)
-
 PARTITIONS = 3
 JSON = [("content-type", b"application/json")]
 
@@ -81,7 +79,7 @@ def settings(
         batch_events=40,
         poll_seconds=0.1,
         commit_every_seconds=0.2,
-        bootstrap_timeout_seconds=10.0,
+        bootstrap_timeout_seconds=60.0,
         topic_check_seconds=topic_check_seconds,
     )
 
@@ -279,7 +277,6 @@ def _offsets(committed: Any) -> list[Any]:
     return values if not values or hasattr(values[0], "offset") else _offsets(values[0])
 
 
-@pytest.mark.timeout(300)  # some 15 starts of a process
 @pytest.mark.parametrize("seed", [1])
 def test_killed_again_and_again(
     kafka_bootstrap: str,
