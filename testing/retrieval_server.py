@@ -25,7 +25,7 @@ _HEALTH_CODEC: dict[str, Any] = {
     "response_deserializer": health_pb2.HealthCheckResponse.FromString,
 }
 
-DEADLINE_SECONDS = 20.0  # for what takes milliseconds on a machine that is not busy
+DEADLINE_SECONDS = 60.0  # for what takes milliseconds on a machine that is not busy
 
 
 @dataclass(kw_only=True)

@@ -147,7 +147,7 @@ class ShopLane:
         server.start()
         try:
             with RetrievalClient(
-                server.address, timeout_seconds=20.0, retry=None, metadata=metadata
+                server.address, timeout_seconds=60.0, retry=None, metadata=metadata
             ) as client:
                 yield client
         finally:

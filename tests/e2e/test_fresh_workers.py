@@ -72,7 +72,7 @@ def test_clicks_reach_answers_while_a_worker_dies(system: System) -> None:
     system.run("train", "--store", store, "--artifacts", system.artifacts, "--budget", "20s")
     system.start("refresher", "refresh", "--store", store, "--artifacts", system.artifacts)
     system.start("server", "serve", "--artifacts", system.artifacts, "--listen", system.target)
-    with RetrievalClient(system.target, timeout_seconds=20.0) as client:
+    with RetrievalClient(system.target, timeout_seconds=60.0) as client:
         client.wait_until_ready(120.0)
         published = _publish(system, "first", _clicks("xylotrim", "scarf-violet"))
         first = _answered(system, client, "xylotrim", "scarf-violet")

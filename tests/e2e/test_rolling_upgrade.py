@@ -88,7 +88,7 @@ class Callers:
                 self.unanswered.append("; ".join(errors))
 
     def _note(self, address: str) -> None:
-        with RetrievalClient(address, timeout_seconds=20.0, retry=None) as client:
+        with RetrievalClient(address, timeout_seconds=60.0, retry=None) as client:
             answer = client.retrieve(QUERY)
         assert answer.hits
         receipt = answer.receipt

@@ -22,7 +22,7 @@ def test_metrics_are_served_while_inside(free_port: Callable[[], int]) -> None:
     address = f"127.0.0.1:{free_port()}"
 
     with metrics_endpoint(address, registry):
-        text = urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode()
+        text = urllib.request.urlopen(f"http://{address}/metrics", timeout=60).read().decode()
     assert "freshet_test_answer 42.0" in text
     with metrics_endpoint(address, registry):
         pass
@@ -52,7 +52,7 @@ def test_a_process_says_which_it_is(free_port: Callable[[], int]) -> None:
     name_process(registry, "tuner")
     address = f"127.0.0.1:{free_port()}"
     with metrics_endpoint(address, registry):
-        text = urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode()
+        text = urllib.request.urlopen(f"http://{address}/metrics", timeout=60).read().decode()
 
     assert 'freshet_build_info{process="tuner",version="' in text
     assert "process_start_time_seconds" in text

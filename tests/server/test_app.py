@@ -111,7 +111,7 @@ def test_a_server_waits_for_a_folder_that_the_tuner_has_yet_to_make(
         assert not server.start()
         assert str(tmp_path / "artifacts") in caplog.text
         Artifacts(tmp_path / "artifacts").publish(make_catalogue(30, ["lamp"]))
-        with RetrievalClient(server.address) as client:
+        with RetrievalClient(server.address, timeout_seconds=DEADLINE_SECONDS) as client:
             client.wait_until_ready(DEADLINE_SECONDS)
     finally:
         server.stop(grace_seconds=0)

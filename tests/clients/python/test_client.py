@@ -41,7 +41,7 @@ from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim
 from model.context import ContextWeights
 from testing.overlays import overlay_rows, random_units
-from testing.retrieval_server import Serve
+from testing.retrieval_server import DEADLINE_SECONDS, Serve
 from testing.small_generations import (
     DIM,
     NOW_MS,
@@ -342,7 +342,7 @@ def test_a_server_of_another_kind_is_told_apart() -> None:
     port = other.add_insecure_port("127.0.0.1:0")
     other.start()
     with (
-        RetrievalClient(f"127.0.0.1:{port}") as client,
+        RetrievalClient(f"127.0.0.1:{port}", timeout_seconds=DEADLINE_SECONDS) as client,
         pytest.raises(CallFailed, match="not a Freshet server"),
     ):
         client.freshness()

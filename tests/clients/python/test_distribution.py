@@ -110,7 +110,7 @@ def test_it_calls_from_a_folder_with_modules_of_the_same_names(
         (own / f"{name}.py").write_text("raise RuntimeError('not asked for')\n", "utf-8")
     (own / "search.py").write_text(
         "from freshet_client import RetrievalClient\n"
-        f"with RetrievalClient({address!r}) as client:\n"
+        f"with RetrievalClient({address!r}, timeout_seconds=60) as client:\n"
         "    print(len(client.retrieve('lamp', 4).hits))\n",
         "utf-8",
     )

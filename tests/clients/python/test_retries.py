@@ -76,7 +76,7 @@ def test_a_server_that_is_down_or_stops_is_asked_again(status: grpc.StatusCode) 
     """Two failures of a server that is down, or stops, are not seen by the caller."""
     with (
         scripted(status, status) as (service, target),
-        RetrievalClient(target, retry=_QUICK) as client,
+        RetrievalClient(target, retry=_QUICK, timeout_seconds=DEADLINE_SECONDS) as client,
     ):
         answer = client.retrieve("lamp")
 
@@ -89,7 +89,7 @@ def test_tries_are_bounded() -> None:
     """
     with (
         scripted(*[grpc.StatusCode.UNAVAILABLE] * 9) as (service, target),
-        RetrievalClient(target, retry=_QUICK) as client,
+        RetrievalClient(target, retry=_QUICK, timeout_seconds=DEADLINE_SECONDS) as client,
     ):
         with pytest.raises(ServerUnreachable) as caught:
             client.retrieve("lamp")
@@ -114,7 +114,7 @@ def test_other_statuses_are_not_tried_again(
     """What would fail the same way, or become worse by more calls, is asked once."""
     with (
         scripted(status) as (service, target),
-        RetrievalClient(target, retry=_QUICK) as client,
+        RetrievalClient(target, retry=_QUICK, timeout_seconds=DEADLINE_SECONDS) as client,
     ):
         with pytest.raises(kind) as caught:
             client.retrieve("lamp")
@@ -141,7 +141,7 @@ def test_the_deadline_ends_the_tries() -> None:
     slow = RetryPolicy(initial_backoff_seconds=3600.0, max_backoff_seconds=3600.0)
     with (
         scripted(grpc.StatusCode.UNAVAILABLE) as (service, target),
-        RetrievalClient(target, retry=slow, timeout_seconds=0.2) as client,
+        RetrievalClient(target, retry=slow, timeout_seconds=2.0) as client,
     ):
         with pytest.raises(ServerUnreachable):
             client.retrieve("lamp")
@@ -192,7 +192,7 @@ def test_waiting_ends_when_the_server_is_ready(artifacts: Artifacts, serve: Serv
         wait_until(
             lambda: (
                 running.metric("freshet_server_requests_total", method="GetFreshness", code="OK")
-                == 2
+                >= 2
             ),
             "the waiting client asks",
         )
@@ -231,7 +231,7 @@ def test_waiting_begins_before_the_server(
 def test_waiting_has_an_end(serve: Serve, free_port: Any) -> None:
     """A server that does not become ready, or is not there at all, is named."""
     with serve().client() as client, pytest.raises(NoGeneration, match="not ready: no generation"):
-        client.wait_until_ready(0.3)
+        client.wait_until_ready(2.0)
     with (
         RetrievalClient(f"127.0.0.1:{free_port()}", retry=None) as client,
         pytest.raises(ServerUnreachable),
@@ -252,7 +252,7 @@ def test_something_else_is_not_waited_for() -> None:
     other = grpc.server(ThreadPoolExecutor(1))
     target = f"127.0.0.1:{other.add_insecure_port('127.0.0.1:0')}"
     other.start()
-    with RetrievalClient(target) as client:
+    with RetrievalClient(target, timeout_seconds=DEADLINE_SECONDS) as client:
         with pytest.raises(CallFailed, match="not a Freshet server"):
             client.wait_until_ready(3600.0)
         with pytest.raises(CallFailed, match="not a Freshet server"):

@@ -50,7 +50,7 @@ class RunningConsole:
         self, path: str, *, method: str = "GET", **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of a request."""
-        connection = http.client.HTTPConnection(*self.address, timeout=30)
+        connection = http.client.HTTPConnection(*self.address, timeout=120)
         try:
             connection.request(
                 method, path, headers={k.replace("_", "-"): v for k, v in headers.items()}

@@ -69,7 +69,7 @@ def lane(tmp_path: Path) -> ShopLane:
 
 @contextmanager
 def probing(
-    topics: Topics, client: RetrievalClient, timeout_seconds: float = 20.0
+    topics: Topics, client: RetrievalClient, timeout_seconds: float = 60.0
 ) -> Iterator[CollectorRegistry]:
     """Run a probe while inside; yield its metrics."""
     registry, stop = CollectorRegistry(), Event()

@@ -164,10 +164,10 @@ def test_pace(
 
     thread = Thread(target=run)
     thread.start()
-    assert told.wait(30)
+    assert told.wait(120)
     assert len(events_in(kafka_bootstrap, settings.clicks_topic, 1)) == 1
     stop.set()
-    thread.join(30)
+    thread.join(120)
     assert not thread.is_alive()
     assert results[0].events == 1
 

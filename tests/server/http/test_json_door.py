@@ -298,7 +298,7 @@ def test_a_request_that_does_not_come_ends(artifacts: Artifacts, serve: Serve) -
     while others are answered.
     """
     artifacts.publish(make_catalogue(50, QUERIES))
-    server = serve(http_address="127.0.0.1:0", receive_seconds=0.3)
+    server = serve(http_address="127.0.0.1:0", receive_seconds=1.5)
 
     assert raw(server, b"") == b""
     assert b" 408 " in raw(server, b"POST /x HTTP/1.1\r\nHost:").split(b"\r\n")[0]
@@ -379,7 +379,7 @@ def test_deadlines_overload_and_stop(artifacts: Artifacts, serve: Serve) -> None
     and a stop answers what is under way.
     """
     artifacts.publish(make_catalogue(50, QUERIES))
-    server = serve(http_address="127.0.0.1:0", num_threads=1, wait_seconds=0.3)
+    server = serve(http_address="127.0.0.1:0", num_threads=1, wait_seconds=2.0)
     begun, release = threading.Event(), threading.Event()
     service = server.server._service
     retrieve = service._retrieve

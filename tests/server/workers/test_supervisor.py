@@ -219,9 +219,11 @@ def _until_gone(pid: int) -> None:
     def is_gone() -> bool:
         try:
             state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
-        except FileNotFoundError:
+            threads = [*Path(f"/proc/{pid}/task").iterdir()]
+        except (FileNotFoundError, ProcessLookupError):
             return True
-        return state.split()[0] == "Z"
+        # Its sockets are closed with the last of its threads.
+        return state.split()[0] == "Z" and len(threads) == 1
 
     wait_until(is_gone, f"{pid} is gone")
 
@@ -249,7 +251,7 @@ def _code(error: Any) -> str:
 def test_a_stop_lets_calls_finish_and_frees_the_port(artifacts: Artifacts) -> None:
     """Workers end by themselves; nothing listens any more."""
     artifacts.publish(make_catalogue(30, QUERIES))
-    with two_workers(artifacts, lame_duck_seconds=0.5) as pair:
+    with two_workers(artifacts, lame_duck_seconds=3.0) as pair:
         pids = pair.pids()
         stopping = _in_thread(pair.supervisor.stop)
         assert len(pair.call().hits) == 3

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as ThreadEvent
@@ -66,8 +67,13 @@ def fill(shard: Shard) -> None:
 
 
 def marks_in(root: Path) -> set[bytes]:
-    """Return the marks that are in any file below a folder."""
-    contents = [path.read_bytes() for path in root.rglob("*") if path.is_file()]
+    """Return the marks that are in any file below a folder; one that the database
+    removes meanwhile has none.
+    """
+    contents = []
+    for path in root.rglob("*"):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            contents.append(path.read_bytes())
     return {mark for mark in MARKS for content in contents if mark in content}
 
 

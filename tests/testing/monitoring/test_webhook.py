@@ -14,7 +14,7 @@ def deliver(hook: Webhook, channel: str, status: str, **labels: str) -> None:
         "alerts": [{"status": status, "labels": labels, "annotations": {"summary": "it is so"}}]
     }
     request = urllib.request.Request(hook.url(channel), json.dumps(body).encode())
-    with urllib.request.urlopen(request, timeout=5):
+    with urllib.request.urlopen(request, timeout=60):
         pass
 
 

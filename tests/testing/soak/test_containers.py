@@ -23,7 +23,7 @@ def test_a_killed_container_ends_as_a_killed_process_does(tmp_path: Path) -> Non
 
     container.kill()
 
-    assert container.wait(30) == -signal.SIGKILL
+    assert container.wait(120) == -signal.SIGKILL
     assert container.poll() == container.returncode == -signal.SIGKILL
     container.send_signal(signal.SIGTERM)  # nothing is left that it could hit
 
@@ -39,10 +39,10 @@ def test_a_paused_container_neither_ends_nor_goes_on(tmp_path: Path) -> None:
     container.send_signal(signal.SIGCONT)
     container.send_signal(signal.SIGTERM)
 
-    assert container.wait(30) == -signal.SIGTERM
+    assert container.wait(120) == -signal.SIGTERM
 
 
 def test_an_exit_code_stays_what_it_is(tmp_path: Path) -> None:
     """Of a worker that ended by itself."""
-    assert worker(tmp_path, "sh -c 'exit 3'").wait(30) == 3
-    assert worker(tmp_path, "true").wait(30) == 0
+    assert worker(tmp_path, "sh -c 'exit 3'").wait(120) == 3
+    assert worker(tmp_path, "true").wait(120) == 0

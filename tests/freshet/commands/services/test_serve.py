@@ -57,7 +57,7 @@ def test_serve_answers_and_ends_when_told_to(
     finally:
         server.send_signal(signal.SIGTERM)
 
-    assert server.wait(30) == 0
+    assert server.wait(120) == 0
     fields = {"hits", "receipt", "query_path", "normalized_query", "context_members"}
     assert set(answer) == fields
     assert json.loads(in_session.stdout)["normalized_query"] == "running shoes"
@@ -98,7 +98,7 @@ def test_workers_end_with_the_process_that_looks_after_them(
     finally:
         server.send_signal(number)
 
-    assert server.wait(30) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
+    assert server.wait(120) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0

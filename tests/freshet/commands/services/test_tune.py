@@ -42,7 +42,7 @@ def test_the_tuner_publishes_and_ends_when_told_to(
     finally:
         tuner.send_signal(signal.SIGTERM)
 
-    assert tuner.wait(30) == 0
+    assert tuner.wait(120) == 0
 
 
 def test_the_tuner_reads_only_what_changed(tmp_path: Path, eventually: Until) -> None:
@@ -80,4 +80,4 @@ def test_the_tuner_reads_only_what_changed(tmp_path: Path, eventually: Until) ->
             eventually(lambda: told("snapshot read facts=201 shards_in_full=0"))
         finally:
             tuner.send_signal(signal.SIGTERM)
-        assert tuner.wait(30) == 0
+        assert tuner.wait(120) == 0
