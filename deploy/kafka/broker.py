@@ -75,8 +75,9 @@ share.coordinator.state.topic.min.isr=1
 # would delete them.
 log.retention.ms=-1
 log.cleaner.dedupe.buffer.size=4194304
-# A killed broker may come back only when its old session has run out.
-broker.session.timeout.ms=3000
+# A killed broker may come back only when its old session has run out. Half as long: one
+# that a busy machine stops for three seconds takes no topics until it is heard again.
+broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=4

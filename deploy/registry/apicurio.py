@@ -73,6 +73,7 @@ class LocalRegistry(LocalService):
             FetchError: it could not be fetched.
             RegistryFailedError: it ended, or does not answer.
         """
+        folder = self._folder / "schemas"
         command = [str(JAVA), *_OPTIONS, "-jar", str(registry_folder() / "quarkus-run.jar")]
         self._process = start_guarded(
             command,
@@ -83,8 +84,9 @@ class LocalRegistry(LocalService):
                 "QUARKUS_HTTP_PORT": str(self._port),
                 "QUARKUS_MANAGEMENT_HOST": _HOST,
                 "QUARKUS_MANAGEMENT_PORT": "0",
-                # In memory by default, which a restart would forget.
-                "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{self._folder / 'schemas'}",
+                # In memory by default, which a restart would forget; on disk half a second
+                # after a registration is answered, which a kill would.
+                "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{folder};WRITE_DELAY=0",
             },
         )
         deadline = time.monotonic() + _START_SECONDS
