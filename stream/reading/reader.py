@@ -38,6 +38,7 @@ from stream.shard.fencing import current_folder, shard_name
 from stream.shard.reader import ShardReader, open_views
 from stream.shard.rocksdb import store_error
 from stream.shard.upgrade import OLD_VERSION
+from stream.store.store import check_none_is_gone
 from stream.store.store import read_manifest as read_store_manifest
 
 _Value = TypeVar("_Value")
@@ -55,7 +56,7 @@ def open_graph(path: Path, settings: StreamSettings) -> "GraphReader":
     Raises:
         StoreMissing: there is neither a store nor a snapshot at `path`.
         StoreMismatch: it has a format that this version does not know.
-        StoreUnreadable: the store is damaged.
+        StoreUnreadable: the store is damaged, or a shard of it is gone.
         SnapshotUnreadable: the snapshot is damaged.
     """
     if (path / SNAPSHOT_MANIFEST_NAME).exists():
@@ -63,6 +64,7 @@ def open_graph(path: Path, settings: StreamSettings) -> "GraphReader":
         folders = [path / shard.directory for shard in snapshot.shards]
         return GraphReader(path, folders, settings, snapshot.half_life_seconds)
     store = read_store_manifest(path)
+    check_none_is_gone(path, store)
     folders = [path / shard_name(index) for index in range(store.num_shards)]
     return GraphReader(path, folders, settings, store.half_life_seconds)
 

@@ -42,7 +42,7 @@ from stream.reading.reader import GraphReader
 from stream.settings import StreamSettings
 from stream.shard.fencing import acquire_lease, has_database, shard_name
 from stream.shard.shard import Shard
-from stream.store.store import REQUESTS_NAME, Store, StoreManifest
+from stream.store.store import REQUESTS_NAME, Store, StoreManifest, check_none_is_gone
 from stream.store.store import read_manifest as read_store_manifest
 
 __all__ = ["SnapshotInfo", "read_manifest", "serve_requests", "take_snapshot"]
@@ -73,9 +73,11 @@ def take_snapshot(
         SnapshotTimedOut: the process that holds the store did not answer.
         SnapshotRefused: the process that holds the store could not make the checkpoint.
         SnapshotError: `out` cannot be written.
-        StoreError: the store is damaged, or of another version.
+        StoreError: the store is damaged, or of another version, or a shard of it is
+            gone.
     """
     manifest = read_store_manifest(store_root)
+    check_none_is_gone(store_root, manifest)
     settings = replace(settings, half_life_seconds=manifest.half_life_seconds)
     deadline = time.monotonic() + settings.snapshot_timeout_seconds
     _remove_stale(store_root / REQUESTS_NAME)

@@ -22,7 +22,7 @@ from stream.errors import (
 from stream.files import replace_file
 from stream.settings import DEFAULT_SESSION_GAP_SECONDS
 from stream.shard import codec
-from stream.shard.fencing import shard_name
+from stream.shard.fencing import has_database, shard_name
 from stream.shard.locks import FileLock
 from stream.shard.upgrade import OLD_VERSION
 
@@ -55,6 +55,8 @@ class StoreManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         half_life_seconds: of the decay.
         session_gap_seconds: of inactivity that sessions were cut at, where events came
             without session ids.
+        made_shards: the shards that have been opened for writing in this folder, by
+            index, ascending; of one that is not among them nobody knows.
     """
 
     format_version: int
@@ -62,6 +64,7 @@ class StoreManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     num_shards: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARDS)]
     half_life_seconds: float
     session_gap_seconds: float = DEFAULT_SESSION_GAP_SECONDS
+    made_shards: tuple[int, ...] = ()
 
 
 def read_manifest(root: Path) -> StoreManifest:
@@ -154,6 +157,49 @@ def note_format_version(root: Path) -> StoreManifest:
         after = msgspec.structs.replace(read_manifest(root), format_version=codec.FORMAT_VERSION)
         _rewrite(root, after)
     return after
+
+
+def note_made(root: Path, index: int) -> StoreManifest:
+    """Record that a shard is in this folder; return what the file says then.
+
+    Raises:
+        StoreBusy: another process is changing the file, and does not end.
+        StoreWriteFailed: the disk refused.
+    """
+    with _locked(root):
+        before = read_manifest(root)
+        if index in before.made_shards:
+            return before
+        made = tuple(sorted((*before.made_shards, index)))
+        after = msgspec.structs.replace(before, made_shards=made)
+        _rewrite(root, after)
+    return after
+
+
+def gone_shards(root: Path, manifest: StoreManifest) -> list[int]:
+    """Return the shards that were made in this folder and are not in it any more.
+
+    Raises:
+        StoreUnreadable: one has lost the file by which it is known.
+    """
+    return [index for index in manifest.made_shards if not has_database(root / shard_name(index))]
+
+
+def check_none_is_gone(root: Path, manifest: StoreManifest) -> None:
+    """Check, before a store is read, that what was made in it is in it.
+
+    Raises:
+        StoreUnreadable: a shard is gone; without it the graph is another one, or empty.
+    """
+    gone = gone_shards(root, manifest)
+    if gone:
+        names = ", ".join(map(shard_name, gone))
+        raise StoreUnreadable(
+            f"store {root} has lost {names}, which {MANIFEST_NAME} says was made in it; put it "
+            "back, or restore a backup with: freshet restore; if it was removed on purpose, start "
+            "freshet stream, which makes it again from the source, or, where another machine has "
+            f"it now, take {', '.join(map(str, gone))} out of made_shards in {MANIFEST_NAME}"
+        )
 
 
 def _rewrite(root: Path, manifest: StoreManifest) -> None:

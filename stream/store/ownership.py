@@ -30,7 +30,7 @@ from stream.shard.fencing import (
     shard_name,
 )
 from stream.shard.reader import ShardView
-from stream.shard.rocksdb import Memory, busy
+from stream.shard.rocksdb import Memory, busy, holds_database
 from stream.shard.shard import Shard
 from stream.store import manifest
 from stream.store.checkpoints import Checkpoint, Checkpoints, NotedErasure
@@ -354,7 +354,17 @@ class Ownership:
             shard.close()
 
     def _open(self, index: int, lease: Lease, kind: str) -> None:
-        self.num_shards = max(self.num_shards, manifest.read_manifest(self._root).num_shards)
+        made_as = manifest.read_manifest(self._root)
+        self.num_shards = max(self.num_shards, made_as.num_shards)
+        if index in made_as.made_shards and not holds_database(lease.folder):
+            logger.warning(
+                "shard is gone, and is made again of what its source still has shard=%d folder=%s "
+                "advice=%s",
+                index,
+                self._path(index),
+                "what the topics no longer have, and erasures by hand, are in backups alone "
+                "(freshet restore)",
+            )
         self._shards[index] = Shard(
             lease,
             index,
@@ -363,6 +373,8 @@ class Ownership:
             memory=self._memory,
             first_entries=lambda: first_entries(self._siblings(index), now_ms()),
         )
+        if index not in made_as.made_shards:
+            manifest.note_made(self._root, index)
         self._metrics.count_handover(kind, len(self._shards))
         logger.info("shard %s shard=%d epoch=%d", kind.replace("_", " "), index, lease.number)
 

@@ -22,6 +22,7 @@ from stream.store.manifest import (
     MANIFEST_NAME,
     UNFINISHED_RESTORE_NAME,
     StoreManifest,
+    check_none_is_gone,
     note_format_version,
     read_manifest,
     write_manifest,
@@ -30,7 +31,14 @@ from stream.store.ownership import Ownership
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["MANIFEST_NAME", "REQUESTS_NAME", "Store", "StoreManifest", "read_manifest"]
+__all__ = [
+    "MANIFEST_NAME",
+    "REQUESTS_NAME",
+    "Store",
+    "StoreManifest",
+    "check_none_is_gone",
+    "read_manifest",
+]
 
 REQUESTS_NAME = "requests"
 

@@ -19,6 +19,7 @@ from stream.errors import (
 )
 from stream.events.types import SourcePartition
 from stream.reading.reader import open_graph
+from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
@@ -49,7 +50,53 @@ def test_new_store_is_made_with_its_settings(open_store: OpenStore, tmp_path: Pa
         "num_shards": 3,
         "half_life_seconds": 2592000.0,
         "session_gap_seconds": 1800.0,
+        "made_shards": [],
     }
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_a_shard_that_is_gone_is_not_read_as_an_empty_one(
+    open_store: OpenStore, settings: StreamSettings, tmp_path: Path, *, is_emptied: bool
+) -> None:
+    """Nobody reads the rest as the whole graph, and what is missing is named; a shard
+    that was never written to is missed by nobody.
+    """
+    store = open_store(num_shards=3)
+    for index in (0, 2):
+        apply_events(store.shard(index), [event(f"s-{index}")])
+    store.close()
+    before = graph_hash(store.root, settings)
+    shard = tmp_path / "store" / "shard-0002"
+    kept = shard.rename(tmp_path / "kept")
+    if is_emptied:
+        shard.mkdir()
+
+    with pytest.raises(StoreUnreadable, match=r"has lost shard-0002.*freshet restore"):
+        open_graph(store.root, settings)
+    with pytest.raises(StoreUnreadable, match="has lost shard-0002"):
+        take_snapshot(store.root, tmp_path / "snapshot", settings, NOON_MS)
+
+    if is_emptied:
+        shard.rmdir()
+    kept.rename(shard)
+    assert graph_hash(store.root, settings) == before
+
+
+def test_a_shard_that_is_gone_is_made_again_from_its_source(
+    open_store: OpenStore, settings: StreamSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever writes it begins it anew, and says so; then it is read again."""
+    store = open_store()
+    fill(store)
+    store.close()
+    before = graph_hash(store.root, settings)
+    shutil.rmtree(store.root / "shard-0000")
+
+    with open_store() as again:
+        fill(again)
+
+    assert "shard is gone" in caplog.text
+    assert graph_hash(store.root, settings) == before
 
 
 @pytest.mark.parametrize(("is_link", "what"), [(False, "a file"), (True, "a link to what is not")])
