@@ -22,6 +22,11 @@ from stream.kafka.producer import EventProducer
 
 _HOUR_SECONDS = 3600  # as long as a session of a probe
 
+# Letters, digits and what names of hosts have: it stands in ids, in a title that must
+# come back as it was sent, and in metrics. 128 characters: names of hosts have 64 at
+# most, and twice as many would still leave room in an id.
+_NAME = re.compile(r"[\w.-]{1,128}")
+
 
 @click.command()
 @click.option(
@@ -72,6 +77,12 @@ def probe(  # the options of the command
     if every < 1 or timeout < 1:
         raise click.UsageError(
             "--every and --timeout take 1s at the least", ctx=click.get_current_context()
+        )
+    if not _NAME.fullmatch(name):
+        raise click.UsageError(
+            f"--name {name!r} is no name for a probe: give letters, digits, '_', '.' and '-', "
+            "128 at the most",
+            ctx=click.get_current_context(),
         )
     config = begin(config_file, log_level="INFO")
     settings = config.stream()
