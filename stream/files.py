@@ -85,18 +85,28 @@ def sync_tree(root: Path) -> None:
         sync_directory(Path(folder))
 
 
+class NotPlain(OSError):
+    """What is at a path is no plain file."""
+
+
 def open_plain(path: Path) -> BinaryIO:
     """Open a plain file to be read, and nothing else: a device, a pipe or a link is an
     error, and none of them is waited for.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
-        OSError: it is something else, or may not be read.
+        NotPlain: it is something else.
+        OSError: it may not be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink():
+            raise NotPlain(errno.ELOOP, "is a symbolic link, and no file", str(path)) from error
+        raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no plain file", str(path))
+        raise NotPlain(errno.EINVAL, "is no plain file", str(path))
     return os.fdopen(descriptor, "rb")
 
 

@@ -15,7 +15,7 @@ from model.artifact.manifest import read_manifest
 from model.errors import ArtifactError
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import described
-from stream.files import read_plain, replace_file
+from stream.files import NotPlain, read_plain, replace_file
 
 _ID_PATTERN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 
@@ -74,12 +74,19 @@ class ArtifactStore:
         """Return the id that `CURRENT` names, or None where there is no pointer yet.
 
         Raises:
-            ArtifactError: the pointer holds something that is not a generation id.
+            ArtifactError: the pointer is no plain file, or holds something that is not
+                a generation id.
         """
         try:
             content = read_plain(self.root / "CURRENT", _MOST_POINTER_BYTES)
         except FileNotFoundError:
             return None
+        except NotPlain as error:
+            raise ArtifactError(
+                f"{self.root / 'CURRENT'} {error.strerror}: it holds the id of a generation; "
+                "remove it, and choose one with "
+                f"`freshet generations use ID --artifacts {quote(str(self.root))}`"
+            ) from error
         text = content.decode("utf-8", errors="replace").strip()
         if not _ID_PATTERN.fullmatch(text):
             raise ArtifactError(

@@ -1,10 +1,13 @@
 """Tests of `freshet generations`."""
 
 import json
+import os
 import re
 import shlex
 import shutil
 from pathlib import Path
+
+import pytest
 
 from freshet.diagnosis.steps import ANOTHER_GENERATION
 from testing.small_generations import Artifacts
@@ -104,21 +107,37 @@ def test_a_generation_copied_under_another_name_is_told(
     assert "its folder must carry that name" in listed[-1]["damage"]
 
 
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("rubbish", "does not hold a generation id"),
+        ("link", "CURRENT is a symbolic link, and no file: it holds the id of a generation"),
+        ("pipe", "CURRENT is no plain file: it holds the id of a generation"),
+    ],
+)
 def test_a_pointer_that_names_nothing_can_be_mended(
-    shop: Shop, tmp_path: Path, run: Command
+    shop: Shop, tmp_path: Path, run: Command, what: str, said: str
 ) -> None:
     """What the message about a broken `CURRENT` advises works as it is printed, also
     where the folder's name is one that a shell would cut up.
     """
     artifacts = tmp_path / "our artifacts; rm"
     shutil.copytree(shop.artifacts, artifacts)
-    (artifacts / "CURRENT").write_text("rubbish")
+    pointer = artifacts / "CURRENT"
+    pointer.unlink()
+    match what:
+        case "link":
+            pointer.symlink_to(Path("generations", shop.generation_ids[1]))
+        case "pipe":
+            os.mkfifo(pointer)
+        case _:
+            pointer.write_text(what)
 
     listed = run("generations", "list", "--artifacts", artifacts, "--json")
     advised = listed.stderr.split("`freshet ")[1].split("`")[0]
     mended = run(*shlex.split(advised.replace(" ID ", f" {shop.generation_ids[0]} ")), "--json")
 
-    assert "does not hold a generation id" in listed.stderr
+    assert said in listed.stderr
     assert [each["current"] for each in json.loads(listed.stdout)] == [False, False]
     assert json.loads(mended.stdout) == {
         "current": shop.generation_ids[0],
