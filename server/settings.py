@@ -6,6 +6,11 @@ from model.artifact.private_files import HAS_PRIVATE_FILES
 from server.errors import SettingsInvalid
 from server.listening.addresses import split_address
 
+# More than any machine has cores for. Twice as many take 50 GB before the first answer,
+# and a slip of a few digits took the machine.
+_MOST_WORKERS = 256
+_MOST_THREADS = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
@@ -254,6 +259,8 @@ class ServerSettings:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("num_canaries", "num_warmups", "caller_concurrency", "hit_cache_bytes"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        for name, most in (("workers", _MOST_WORKERS), ("num_threads", _MOST_THREADS)):
+            _require(getattr(self, name) <= most, name, getattr(self, name), f"at most {most}")
         for name in (
             "watch_every_seconds",
             "retry_seconds",

@@ -199,6 +199,9 @@ SOURCE = SourceType()
 DURATION = DurationType()
 SPEED = SpeedType()
 TIME = TimeType()
+# Milliseconds since 1970, to the end of the year 9999, which is as far as times can be
+# written as dates. Beyond 64 bits no array takes one.
+TIME_MS = click.IntRange(min=0, max=253_402_300_799_999)
 FOLDER = NamedPath(path_type=Path, file_okay=True)
 FILE = NamedPath(path_type=Path, dir_okay=True)
 

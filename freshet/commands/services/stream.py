@@ -44,6 +44,9 @@ from stream.traces.limiter import TraceLimiter
 from stream.traces.tracer import Tracer
 from stream.worker import WorkerTotals, run_worker
 
+# More than any machine has cores for; twice as many take 20 GB to begin with.
+_MOST_WORKERS = 256
+
 
 @click.command()
 @click.option(
@@ -68,7 +71,7 @@ from stream.worker import WorkerTotals, run_worker
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=_MOST_WORKERS),
     metavar="N",
     default=1,
     help="Load files with N processes, each with its own shards [default: 1].",

@@ -49,7 +49,7 @@ from freshet.terminal import options
 )
 @click.option(
     "--start-ms",
-    type=click.IntRange(min=0),
+    type=options.TIME_MS,
     metavar="N",
     help=("Time of the first event, in ms since 1970 [default: 2026-01-01; now when live]."),
 )

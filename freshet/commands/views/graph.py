@@ -42,7 +42,7 @@ def graph_hash(*, store: Path | None, snapshot: Path | None, config_file: Path |
 @click.option(
     "--at",
     "at_ms",
-    type=int,
+    type=options.TIME_MS,
     metavar="TIME_MS",
     help="Weights as of this time, in ms since 1970 [default: the watermark].",
 )

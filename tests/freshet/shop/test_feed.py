@@ -120,6 +120,7 @@ def test_a_live_shop_ends_when_it_is_told_to(tmp_path: Path, eventually: Until) 
 def test_where_to_must_be_said_once(run: Command) -> None:
     """Neither nowhere nor two places."""
     assert run("simulate").returncode == 2
+    assert run("simulate", "--out", "x", "--start-ms", 10**23).returncode == 2
     assert run("simulate", "--out", "x", "--to", "kafka:localhost:9092").returncode == 2
 
 

@@ -34,6 +34,15 @@ def test_the_graph_can_be_looked_at(store: Path, run: Command, tmp_path: Path) -
     assert "facts" in run("graph", "stats", "--snapshot", snapshot).stdout
 
 
+@pytest.mark.parametrize("at_ms", [-1, 2**63, 10**23])
+def test_a_time_that_no_array_takes_is_refused(store: Path, run: Command, at_ms: int) -> None:
+    """By the option's name and range; it was an OverflowError."""
+    outcome = run("graph", "dump", "--store", store, "--at", at_ms)
+
+    assert outcome.returncode == 2
+    assert f"Invalid value for '--at': {at_ms} is not in the range" in outcome.stderr
+
+
 def test_a_dump_sends_a_terminal_no_escape_code(tmp_path: Path, run: Command) -> None:
     """U+009B begins one, and JSON allows it as it is."""
     item = "\x9b31m\u202e"
