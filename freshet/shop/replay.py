@@ -29,7 +29,7 @@ from stream.events.types import (
 )
 from stream.kafka.producer import Encoding, EventProducer
 from stream.settings import StreamSettings
-from stream.sources.content import is_pipe
+from stream.sources.content import is_pipe, proof_of
 from stream.sources.files import matching_files
 from stream.sources.lines import LineReader
 
@@ -129,9 +129,13 @@ def replay(
     for paths, content_type in ((item_paths, JSON_ITEM), (event_paths, "")):
         for path in paths:
             _check_usable(path, content_type, decoder, settings)
+    stop = stop or StopEvent()
+    for path in (*item_paths, *event_paths):
+        for _ in proof_of(path):
+            if stop.is_set():
+                return ReplayTotals()
     item_files = [_File(path, JSON_ITEM, settings) for path in item_paths]
     event_files = [_File(path, "", settings) for path in event_paths]
-    stop = stop or StopEvent()
     producer = EventProducer(
         bootstrap, settings, encoding=plan.encoding, batch_size=plan.batch_size
     )

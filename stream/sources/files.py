@@ -301,8 +301,8 @@ class _File:
         self._reader: LineReader | None = None
         self._position = SourcePartition("", 0)
         self._was_replaced = False
-        self._proof: Iterator[None] = iter(())
-        self._is_unproven = False
+        self._before: Iterator[None] = iter(())
+        self._is_before = False
         self.arrivals = Arrivals()
         self.so_far: FileRead | None = None
         self.ended = False
@@ -316,7 +316,7 @@ class _File:
     @property
     def paused(self) -> bool:
         """Whether the last read stopped before what there is was read."""
-        return self._reader is not None and (self._reader.paused or self._is_unproven)
+        return self._reader is not None and (self._reader.paused or self._is_before)
 
     @property
     def pipe_descriptor(self) -> int | None:
@@ -331,9 +331,9 @@ class _File:
         if self._reader is None:
             self.ended = not follow
             return None
-        num_proven = sum(1 for _ in islice(self._proof, _CHUNKS_AT_ONCE))
-        self._is_unproven = num_proven == _CHUNKS_AT_ONCE
-        if self._is_unproven:
+        num_chunks = sum(1 for _ in islice(self._before, _CHUNKS_AT_ONCE))
+        self._is_before = num_chunks == _CHUNKS_AT_ONCE
+        if self._is_before:
             return None
         reader = self._reader
         read = partial(reader.read_columns, wanted, max_chunks=_CHUNKS_AT_ONCE)
@@ -383,12 +383,19 @@ class _File:
             return False
         self._position = SourcePartition(_position_name(self._path, fingerprint), 0)
         start = 0 if self._was_replaced else stored.get(self._position, 0)
-        if not reader.skip_to(start):
+        self._before = self._prepared(reader, start, follow=follow)
+        return True
+
+    def _prepared(self, reader: LineReader, start: int, *, follow: bool) -> Iterator[None]:
+        """Go to where reading begins, and prove what is left of a file that does not
+        grow; yield after each chunk, for many gigabytes may be unpacked first.
+        """
+        if not (yield from reader.skip_to(start)):
             logger.warning("file shrunk path=%s stored_offset=%d", self._path, start)
             start = 0
         self.so_far = self._nothing_read(from_start=not start, is_pipe=False)
-        self._proof = iter(()) if start or follow else proof_of(self._path)
-        return True
+        if not follow and not (start and reader.is_read_up):
+            yield from proof_of(self._path)
 
     def _nothing_read(self, *, from_start: bool, is_pipe: bool) -> FileRead:
         return FileRead(

@@ -3,7 +3,7 @@
 Resumable, followable, bounded in memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import compress
@@ -124,16 +124,20 @@ class LineReader:
             return None
         return blake2b(first + b"\n%d" % self._content.inode, digest_size=8).hexdigest()
 
-    def skip_to(self, offset: int) -> bool:
-        """Go on at an offset; False.
-
-        The file is shorter, and the reader is back at its start.
+    def skip_to(self, offset: int) -> Generator[None, None, bool]:
+        """Go on at an offset, and yield between two chunks of what is unpacked to get
+        there; False: the file is shorter, and the reader is back at its start.
         """
-        if not self._content.skip_to(offset):
+        if not (yield from self._content.skip_to(offset)):
             self._content.rewind()
             return False
         self._offset = offset
         return True
+
+    @property
+    def is_read_up(self) -> bool:
+        """Whether nothing is left of the file as it is on disk."""
+        return self._content.is_read_up
 
     def read(self, max_lines: int, *, final: bool) -> list[Line]:
         """Return the next lines one by one; `read_columns` says which."""

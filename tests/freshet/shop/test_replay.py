@@ -189,6 +189,18 @@ def test_missing_file(settings: StreamSettings, tmp_path: Path, kafka_bootstrap:
         replay(ReplayPlan(events=[str(tmp_path / "gone.jsonl")]), kafka_bootstrap, settings)
 
 
+def test_nothing_of_a_damaged_file_is_published(tmp_path: Path) -> None:
+    """Its checksum is looked at before a broker is: what is published stays published,
+    and lines of a flipped bit look as good as others.
+    """
+    path = tmp_path / "a.jsonl.gz"
+    whole = gzip.compress(json.dumps(line(NOON_MS)).encode() + b"\n")
+    path.write_bytes(whole[:-8] + b"\0\0\0\0" + whole[-4:])
+
+    with pytest.raises(SourceUnreadable, match="is damaged"):
+        replay(ReplayPlan(events=[str(path)]), "127.0.0.1:1", StreamSettings())
+
+
 def test_open_publisher(kafka_bootstrap: str, settings: StreamSettings) -> None:
     """Neutral dicts of events and items can be published as they are made."""
     with open_publisher(kafka_bootstrap, settings) as publish:

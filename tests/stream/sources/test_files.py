@@ -6,7 +6,9 @@ import gzip
 import logging
 import os
 import time
+import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from stream.events.types import Record, SourcePartition
 from stream.settings import StreamSettings
 from stream.sources import files
 from stream.sources.files import FileSource, matching_files
+from stream.store.store import Store
 from testing.histories import apply_events
 from tests.stream.conftest import OpenStore
 
@@ -46,6 +49,13 @@ def polled(source: FileSource) -> list[Record]:
 def positions_of(records: Sequence[Record]) -> dict[SourcePartition, int]:
     """Return how far the records reach."""
     return {record.position: record.next_offset for record in records}
+
+
+def apply_polled(source: FileSource, store: Store) -> list[bytes]:
+    """Apply what one poll gives; return the lines."""
+    records = polled(source)
+    apply_events(store.shard(0), [], [], positions_of(records))
+    return values_of(records)
 
 
 def drain(source: FileSource) -> Drained:
@@ -491,6 +501,101 @@ def test_nothing_is_read_of_a_gzip_file_whose_checksum_is_wrong(
     while not again.exhausted:
         values.extend(values_of(polled(again)))
     assert len(values) == 200_000
+    again.close()
+
+
+def without_an_end(content: bytes) -> bytes:
+    """Pack content as one block whose end a flipped bit hides: what follows, checksum
+    and size, is read as more of it.
+    """
+    whole = gzip.compress(content)
+    for bit in range(8 * (len(whole) - 12), 8 * (len(whole) - 8)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        member = zlib.decompressobj(31)
+        with suppress(zlib.error):
+            member.decompress(bytes(damaged))
+            if not member.eof:
+                return bytes(damaged)
+    raise AssertionError("no bit hides the end")
+
+
+def test_nothing_is_read_of_a_gzip_file_whose_end_is_hidden_by_damage(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """It looked as if it was only cut short, of which all that there is is good."""
+    path = tmp_path / "a.gz"
+    path.write_bytes(without_an_end(lines(*(f"a{number}" for number in range(2000)))))
+    source = FileSource([str(path)], settings)
+    source.start(open_store())
+
+    with pytest.raises(SourceUnreadable, match="is damaged: its gzip data breaks before its end"):
+        polled(source)
+    source.close()
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_what_was_cut_short_is_proven_when_it_is_whole(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore, *, is_damaged: bool
+) -> None:
+    """A copy that broke off is read as far as it went, and copied again over itself:
+    its rest is believed no more than a first read would be.
+    """
+    path = tmp_path / "a.gz"
+    whole = gzip.compress(lines(*(f"a{number}" for number in range(200_000))))
+    path.write_bytes(whole[: len(whole) // 2])
+    store = open_store()
+    source = FileSource([str(path)], replace(settings, batch_records=50_000))
+    source.start(store)
+    read: list[bytes] = []
+
+    def read_on(source: FileSource) -> None:
+        while not source.exhausted:
+            read.extend(apply_polled(source, store))
+        source.close()
+
+    with pytest.raises(SourceUnreadable, match="cut short"):
+        read_on(source)
+    source.close()
+
+    path.write_bytes(whole[:-8] + b"\0\0\0\0" + whole[-4:] if is_damaged else whole)
+    again = FileSource([str(path)], replace(settings, batch_records=50_000))
+    again.start(store)
+    if is_damaged:
+        with pytest.raises(SourceUnreadable, match="is damaged"):
+            read_on(again)
+        assert 0 < len(read) < 200_000
+    else:
+        read_on(again)
+        assert set(read) == {b"a%d" % number for number in range(200_000)}
+    again.close()
+
+
+def test_a_poll_returns_on_the_way_to_where_reading_begins(
+    tmp_path: Path,
+    settings: StreamSettings,
+    open_store: OpenStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever wants to stop is asked while a file that is packed is unpacked up to its
+    position.
+    """
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(lines("a1", "x" * 5_000_000, "a2")))
+    store = open_store()
+    source = FileSource([str(path)], settings)
+    source.start(store)
+    while not source.exhausted:
+        apply_polled(source, store)
+    source.close()
+
+    monkeypatch.setattr(files, "_CHUNKS_AT_ONCE", 1)
+    again = FileSource([str(path)], replace(settings, follow_poll_seconds=60.0))
+    again.start(store)
+    assert polled(again) == []
+    assert not again.exhausted
+    while not again.exhausted:
+        assert polled(again) == []
     again.close()
 
 
