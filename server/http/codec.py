@@ -46,7 +46,7 @@ def read_json(body: bytes, message: Message) -> Failure | None:
         message: empty, of the method's type.
     """
     try:
-        json_format.Parse(body.decode(), message, max_recursion_depth=_MOST_DEPTH)
+        json_format.Parse(_object_in(body), message, max_recursion_depth=_MOST_DEPTH)
     except Exception as error:  # noqa: BLE001  # whatever a parser raises, the body is the client's
         name = message.DESCRIPTOR.name
         why = " ".join(str(error).split())[:_SHOWN_CHARS].encode("utf-8", "replace").decode()
@@ -56,6 +56,18 @@ def read_json(body: bytes, message: Message) -> Failure | None:
             reason="MALFORMED",
         )
     return None
+
+
+def _object_in(body: bytes) -> str:
+    """Return the text of an object, without a byte order mark.
+
+    Raises:
+        ValueError: it is something else, which the parser takes for an empty object.
+    """
+    text = body.decode("utf-8-sig")
+    if not text.lstrip().startswith("{"):
+        raise ValueError("it is no object, such as {}")
+    return text
 
 
 def write_json(message: Message, *, has_all_fields: bool) -> bytes:

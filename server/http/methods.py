@@ -70,8 +70,13 @@ class Method:
 
 
 def _has_mask(request: Message) -> bool:
-    """Whether a request says which fields it wants: others are then not there."""
-    return any(field.name == "field_mask" for field, _ in request.ListFields())
+    """Whether a request, or one of a batch, says which fields it wants: others are then
+    not there.
+    """
+    return any(
+        field.name == "field_mask" or (field.name == "requests" and any(map(_has_mask, value)))
+        for field, value in request.ListFields()
+    )
 
 
 def methods_by_path(routes: Iterable[Route], service: object) -> Mapping[str, Method]:

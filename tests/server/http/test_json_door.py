@@ -149,6 +149,23 @@ def test_a_mask_leaves_fields_out(server: RunningServer) -> None:
     assert post(server, "Retrieve", {"query": "lamp"})[1]["contextMembers"] == 0
 
 
+def test_a_mask_in_a_batch_leaves_fields_out(server: RunningServer) -> None:
+    """They were there as 0 and as empty texts, which nobody can tell from what is."""
+    asked = {"query": "lamp", "k": 1, "fieldMask": "hits.itemId"}
+
+    status, answer, _ = post(server, "RetrieveBatch", {"requests": [asked]})
+
+    (response,) = (each["response"] for each in answer["answers"])
+    assert (status, list(response), list(response["hits"][0])) == (200, ["hits"], ["itemId"])
+
+
+def test_a_byte_order_mark_is_no_part_of_a_body(server: RunningServer) -> None:
+    """What some tools put before JSON that they read from a file."""
+    status, answer, _ = post(server, "Retrieve", b'\xef\xbb\xbf {"query": "lamp", "k": 1}')
+
+    assert (status, len(answer["hits"])) == (200, 1)
+
+
 def test_an_error_has_code_message_and_details(server: RunningServer) -> None:
     """As Connect has them: the details of gRPC, in base64 and in words."""
     status, error, _ = post(server, "Retrieve", {"query": "lamp", "k": 5000})
@@ -168,7 +185,9 @@ def test_an_error_has_code_message_and_details(server: RunningServer) -> None:
     [
         (b"", "no RetrieveRequest in JSON"),
         (b"{", "no RetrieveRequest in JSON"),
-        (b"[1]", "no RetrieveRequest in JSON"),
+        (b"[1]", "no RetrieveRequest in JSON: it is no object"),
+        (b"[]", "no RetrieveRequest in JSON: it is no object"),
+        (b"null", "no RetrieveRequest in JSON: it is no object"),
         (b'"\xff"', "utf-8"),
         (b'{"query": 5}', "query"),
         (b'{"query": "x", "filtre": 1}', "filtre"),
