@@ -46,19 +46,29 @@ def receipt_of(view: LiveView, now_ms: int, refused_generation: str = "") -> Rec
     is refused.
     """
     snapshot, claim = view.live.generation.manifest.snapshot, view.claim
-    watermark_ms = max(snapshot.watermark_ms, claim.watermark_ms)
-    return Receipt(
+    timeless = Receipt(
         generation=view.live.generation.id,
-        watermark_ms=watermark_ms,
-        watermark_age_seconds=age_seconds(watermark_ms, now_ms),
+        watermark_ms=max(snapshot.watermark_ms, claim.watermark_ms),
+        watermark_age_seconds=0.0,
         snapshot_ms=snapshot.taken_ms,
-        snapshot_age_seconds=age_seconds(snapshot.taken_ms, now_ms),
+        snapshot_age_seconds=0.0,
         live_since_ms=view.live_since_ms,
         overlay_sequence=view.overlay.sequence,
         reflected_ms=claim.reflected_ms,
-        age_seconds=age_seconds(claim.reflected_ms, now_ms) if claim.reflected_ms else 0.0,
+        age_seconds=0.0,
         refused_generation=refused_generation,
         catalog_reflected_ms=claim.catalog_reflected_ms,
+    )
+    return aged(timeless, now_ms)
+
+
+def aged(receipt: Receipt, now_ms: int) -> Receipt:
+    """Return a receipt with the ages that it has at `now_ms`."""
+    reflected_ms = receipt.reflected_ms
+    return receipt._replace(
+        watermark_age_seconds=age_seconds(receipt.watermark_ms, now_ms),
+        snapshot_age_seconds=age_seconds(receipt.snapshot_ms, now_ms),
+        age_seconds=age_seconds(reflected_ms, now_ms) if reflected_ms else 0.0,
     )
 
 

@@ -55,6 +55,7 @@ class RecallSampler:
         self._found: deque[float] = deque(maxlen=_WINDOW)
         self._generation_id = ""
         self._question: tuple[LiveGeneration, Float32s] | None = None
+        self._is_busy = False
         self._asked, self._stop = Event(), Event()
         self._thread: Thread | None = None
 
@@ -66,8 +67,8 @@ class RecallSampler:
             live: what it was asked of.
             vector: ``float32 [dim]``, what was searched for.
         """
-        if self._thread is not None and self._question is None:
-            self._question = live, vector
+        if self._thread is not None and not self._is_busy:
+            self._is_busy, self._question = True, (live, vector)
             self._asked.set()
 
     def start(self) -> None:
@@ -103,15 +104,20 @@ class RecallSampler:
         while not self._stop.is_set():
             self._asked.wait()
             self._asked.clear()
-            question, seconds = self._question, 0.0
-            if question is None:
-                continue
-            try:
-                seconds = self.measure(*question)
-            except Exception:
-                logger.exception("index recall of a query could not be measured")
+            seconds = self._measure_taken()
             self._stop.wait(max(_LEAST_PAUSE_SECONDS, seconds / self._share))
-            self._question = None
+            self._is_busy = False
+
+    def _measure_taken(self) -> float:
+        """Measure what was taken, and keep nothing of its generation, which may be live
+        no longer before the next query comes.
+        """
+        question, self._question = self._question, None
+        try:
+            return 0.0 if question is None else self.measure(*question)
+        except Exception:
+            logger.exception("index recall of a query could not be measured")
+            return 0.0
 
 
 def certified_recall(live: LiveGeneration) -> float:

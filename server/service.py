@@ -151,8 +151,8 @@ class RetrievalService:
     def _receipts_of(self, view: LiveView) -> ViewReceipts:
         """Return the receipts of a view, made once; two threads may both make them."""
         receipts, refused_id = self._receipts, self._watcher.refused_id
-        is_of_view = receipts is not None and receipts.view is view
-        if receipts is None or not is_of_view or receipts.refused_generation != refused_id:
+        is_known = receipts is not None and receipts.is_of(view)
+        if receipts is None or not is_known or receipts.refused_generation != refused_id:
             receipts = self._receipts = ViewReceipts(view, refused_id)
         return receipts
 

@@ -20,6 +20,7 @@ from server.overlay.loading import GoneFile, Loaded, load_segments
 from server.overlay.refusals import Refusals
 from server.overlay.view import LiveView
 from server.settings import ServerSettings
+from server.swaps.retired import RetiredGenerations
 from server.swaps.start import fresher_than
 from stream.clock import now_ms
 
@@ -86,6 +87,7 @@ class LiveViews:
         self._live: LiveView | None = None
         self._pending: LiveView | None = None
         self._waiting: Waiting | None = None
+        self._retired = RetiredGenerations()
         self._thread: Thread | None = None
 
     @property
@@ -145,7 +147,10 @@ class LiveViews:
             self._pending = None
 
     def poll(self) -> None:
-        """Look at the pointers once, and take what is new."""
+        """Look at the pointers once, and take what is new; give back the memory of
+        generations that nobody reads any more.
+        """
+        self._retired.let_go()
         with self._lock:
             live = self._live
             if live is None:
@@ -295,6 +300,8 @@ class LiveViews:
         now, old = self._clock_ms(), self._live
         view = replace(view, live_since_ms=now)
         self._live, self._pending, self._waiting = view, None, None
+        if old is not None and old.live is not view.live:
+            self._retired.add(old.live)
         self._refusals.keep_only(_GONE, view.generation_id)
         old_id = None if old is None else old.generation_id
         self._metrics.swapped(old_id, view.generation_id, now)

@@ -2,10 +2,11 @@
 
 from struct import Struct
 from typing import Final
+from weakref import ref
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from server.answers.wire import BYTES, FIXED64, tag_of, varint
-from server.freshness import Receipt, receipt_of
+from server.freshness import Receipt, aged, receipt_of
 from server.overlay.view import LiveView
 
 _RECEIPT: Final = tag_of(retrieval_pb.RetrieveResponse, "receipt", BYTES)
@@ -37,21 +38,22 @@ class ViewReceipts:
     """The receipts of a view's answers, while a generation is refused; any number of
     threads may share one.
 
+    The view itself is not kept: one that is live no longer has its generation's memory.
+
     Args:
         view: the view.
         refused_generation: what `CURRENT` names and the server refused; empty: nothing.
 
     Attributes:
-        view: the same.
         refused_generation: the same.
         snapshot_ms: as in all of them.
         reflected_ms: likewise; 0: not known.
     """
 
     def __init__(self, view: LiveView, refused_generation: str) -> None:
-        self.view = view
+        self._view = ref(view)
         self.refused_generation = refused_generation
-        whole = receipt_of(view, 0, refused_generation)
+        self._whole = whole = receipt_of(view, 0, refused_generation)
         self._watermark_ms = whole.watermark_ms
         self.snapshot_ms = whole.snapshot_ms
         self.reflected_ms = whole.reflected_ms
@@ -80,9 +82,13 @@ class ViewReceipts:
         age = "d" if whole.reflected_ms else ""
         self._packed = Struct(f"<{sizes[0]}sd{sizes[1]}sd{sizes[2]}s{age}{sizes[3]}s")
 
+    def is_of(self, view: LiveView) -> bool:
+        """Whether they are of this very view."""
+        return self._view() is view
+
     def receipt(self, now_ms: int) -> Receipt:
         """Return the receipt of an answer that is given at `now_ms`."""
-        return receipt_of(self.view, now_ms, self.refused_generation)
+        return aged(self._whole, now_ms)
 
     def written(self, now_ms: int) -> bytes:
         """Return the receipt of an answer that is given at `now_ms`, as a response has

@@ -2,6 +2,7 @@
 
 import math
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -176,3 +177,26 @@ def test_a_share_of_nothing_samples_nothing(
     sampler.stop()
 
     assert value(registry, "freshet_server_index_recall_samples_total") == 0
+
+
+def test_a_generation_that_was_measured_is_not_kept(
+    sampler: RecallSampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in the pause after it, nor while nobody asks: it may be replaced."""
+    monkeypatch.setattr("server.index_recall._LEAST_PAUSE_SECONDS", 3600.0)
+    live = load(tmp_path, "artifacts", ModelSettings(index_engine="exact"))
+    gone, measured = threading.Event(), threading.Event()
+    weakref.finalize(live, gone.set)
+
+    def measure(*_: object) -> float:
+        measured.set()
+        return 0.0
+
+    monkeypatch.setattr(sampler, "measure", measure)
+    sampler.start()
+
+    sampler.offer(live, live.generation.query_vectors[0])
+    assert measured.wait(10)
+    del live
+
+    assert gone.wait(10)

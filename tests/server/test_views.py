@@ -1,6 +1,8 @@
 """The live view: what it takes of overlays, what it refuses, and when it swaps."""
 
 import shutil
+import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -830,3 +832,26 @@ def test_generations_and_overlays_in_any_order_never_set_back_a_claim(shop: Shop
 
     assert claims == sorted(claims)
     assert claims[-1] > 1
+
+
+def test_a_call_does_not_give_back_the_memory_of_what_it_read(shop: Shop) -> None:
+    """The thread that follows overlays does, at its next look."""
+    shop.generation()
+    shop.watcher.load_first()
+    freed_in: list[str] = []
+    old = weakref.ref(
+        shop.view.live.index, lambda _: freed_in.append(threading.current_thread().name)
+    )
+    reading = [shop.view]  # a call that is not over when the next generation goes live
+    shop.generation()
+    shop.watcher.poll()
+    shop.views.poll()
+    assert old() is not None
+
+    reader = threading.Thread(target=reading.clear, name="reader")
+    reader.start()
+    reader.join(10)
+    assert not freed_in
+
+    shop.views.poll()
+    assert freed_in == [threading.current_thread().name]

@@ -2,12 +2,15 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from model.artifact.checks.contents import check_contents
 from model.artifact.checks.verified import open_verified
-from model.errors import ModelError
+from model.artifact.generation import open_generation
+from model.errors import GenerationCorrupt, ModelError
 from server.errors import ServerError
 from server.live import LiveGeneration
 from server.settings import ServerSettings
@@ -66,3 +69,21 @@ def test_choosing_a_wrong_generation_by_hand_is_refused_too(artifacts: Artifacts
 
     with pytest.raises(ModelError, match="item_titles"):
         open_verified(artifacts.store.generation_path(generation_id))
+
+
+@pytest.mark.parametrize("row", [0, 6, 7, 13, 29])
+@pytest.mark.parametrize("kind", ["item", "query"])
+def test_a_wrong_key_is_told_in_whichever_block_it_is(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch, kind: str, row: int
+) -> None:
+    """Keys are computed again a few thousand at once, here seven."""
+    monkeypatch.setattr("model.artifact.checks.contents._KEYS_AT_ONCE", 7)
+    catalogue = make_catalogue(30, [f"query {number}" for number in range(30)])
+    path = artifacts.store.generation_path(artifacts.write(catalogue))
+    generation = open_generation(path)
+    check_contents(generation)
+    keys = getattr(generation, f"{kind}_keys").copy()
+    keys[row] += 1
+
+    with pytest.raises(GenerationCorrupt, match=f"{kind}_keys.npy is of other.*row {row} does not"):
+        check_contents(replace(generation, **{f"{kind}_keys": keys}))

@@ -1,5 +1,6 @@
 """Receipts as bytes are those of their messages."""
 
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -55,3 +56,18 @@ def test_the_bytes_are_those_of_the_message(  # what a receipt has
     message = retrieval_pb.RetrieveResponse(receipt=receipt_message(receipt))
     assert receipts.written(now_ms) == message.SerializeToString()
     assert (receipts.reflected_ms, receipts.snapshot_ms) == (reflected_ms, receipt.snapshot_ms)
+
+
+def test_a_view_is_not_kept_for_its_receipts(artifacts: Artifacts) -> None:
+    """It has a generation's memory, and may be replaced; another is told from it."""
+    path = artifacts.store.generation_path(artifacts.write(make_catalogue(20, ["lamp"])))
+    view, other = (LiveView.bare(LiveGeneration.load(path, ServerSettings())) for _ in range(2))
+    receipts, expected = ViewReceipts(view, "bad"), receipt_of(view, NOW_MS, "bad")
+    assert (receipts.is_of(view), receipts.is_of(other)) == (True, False)
+    gone = weakref.ref(view)
+
+    del view
+
+    assert gone() is None
+    assert not receipts.is_of(other)
+    assert receipts.receipt(NOW_MS) == expected
