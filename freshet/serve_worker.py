@@ -4,7 +4,7 @@ import sys
 from typing import Final
 
 from freshet.logs.settings import LogSettings
-from freshet.process import configure_logging, raise_file_limit, take_short_turns
+from freshet.process import configure_logging, raise_file_limit, return_memory, take_short_turns
 from freshet.telemetry.sending import sending
 from freshet.telemetry.settings import TelemetrySettings
 from server.workers.worker import run_worker
@@ -25,6 +25,7 @@ def main() -> None:
     configure_logging(LogSettings(format=form, level=level), default=level)
     raise_file_limit()
     take_short_turns()
+    return_memory()
     # The process that looks after it sends the metrics of all.
     with sending(TelemetrySettings(otlp_endpoint=endpoint), "server", None) as tracer:
         run_worker(*map(int, descriptors), tracer=tracer)

@@ -120,13 +120,14 @@ def _product(folder: Path, workers: int) -> None:
     from prometheus_client import CollectorRegistry  # the others need none of these
 
     from freshet.logs.settings import LogSettings
-    from freshet.process import take_short_turns
+    from freshet.process import return_memory, take_short_turns
     from freshet.serve_worker import worker_command
     from freshet.telemetry.settings import TelemetrySettings
     from server.app import RetrievalServer
     from server.workers.supervisor import Supervisor
 
     take_short_turns()
+    return_memory()
     # A recall is what is measured, so none is asked for. What else the machine does is
     # no overload. And what a server spends a second, whatever it is asked, is no cost
     # of a call (at most a hundredth of a core, on sampling what the index finds).

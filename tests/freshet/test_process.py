@@ -1,6 +1,7 @@
 """Tests of what every process does alike."""
 
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -288,17 +289,20 @@ def test_file_limit_is_raised_as_far_as_it_may_be() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_processes_that_serve_take_short_turns(
+def test_processes_that_serve_take_short_turns_and_return_memory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The command, and each of its workers."""
     turns: list[float] = []
+    returns: list[str] = []
 
     def enough(*_: object, **__: object) -> None:
         raise CommandError("enough")
 
     monkeypatch.setattr(sys, "setswitchinterval", turns.append)
     monkeypatch.setattr(serve_command, "begin", enough)
+    monkeypatch.setattr(serve_command, "return_memory", lambda: returns.append("command"))
+    monkeypatch.setattr(serve_worker, "return_memory", lambda: returns.append("worker"))
     monkeypatch.setattr(serve_worker, "run_worker", enough)
     monkeypatch.setattr(serve_worker, "configure_logging", lambda *_, **__: None)
     monkeypatch.setattr(sys, "argv", ["worker", "text", "INFO", "", "0"])
@@ -308,6 +312,42 @@ def test_processes_that_serve_take_short_turns(
         serve_worker.main()
 
     assert turns == [0.0005, 0.0005]
+    assert returns == ["command", "worker"]
+
+
+_FREES_LARGE_BLOCKS = """
+from pathlib import Path
+from freshet.process import return_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+if {returns}:
+    return_memory()
+block = b"x" * (8 << 20)
+del block  # by itself glibc has blocks of this size among the small ones from now on
+kept = []
+for _ in range(10):
+    kept += [b"x" * (8 << 20), b"y" * 100_000]
+before = resident()
+del kept[::2]
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
+@pytest.mark.parametrize("returns", [True, False])
+def test_large_blocks_go_back_to_the_system(*, returns: bool) -> None:
+    """Also once one of their size was freed, and with small ones between them."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FREES_LARGE_BLOCKS.format(returns=returns)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    is_returned = int(done.stdout) > 70 << 20
+    assert is_returned is returns
 
 
 def test_an_error_is_printable(capsys: pytest.CaptureFixture[str]) -> None:

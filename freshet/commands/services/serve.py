@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from freshet.certificates import watch_certificates
 from freshet.metrics import metrics_endpoint, name_process
-from freshet.process import CommandError, begin, stop_event, take_short_turns
+from freshet.process import CommandError, begin, return_memory, stop_event, take_short_turns
 from freshet.serve_worker import worker_command
 from freshet.telemetry.sending import sending
 from freshet.terminal import options
@@ -46,6 +46,7 @@ def serve(
     freshet serve --artifacts artifacts --listen 127.0.0.1:50051
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     take_short_turns()
+    return_memory()
     config = begin(config_file, log_level="INFO")
     settings = config.server(listen=listen, metrics=metrics, workers=workers)
     registry = CollectorRegistry()
