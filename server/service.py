@@ -292,7 +292,7 @@ class RetrievalService:
         return retrieval_pb.OverlayState(
             sequence=overlay.sequence,
             num_items=len(overlay.rows.item_ids),
-            num_queries=len(overlay.rows.query_texts),
+            num_queries=len(overlay.queries),
             num_gone_items=overlay.num_gone_items,
             behind=why_behind(view, self._clock_ms(), self._settings.overlay_silent_seconds),
             last_refusal=self._views.last_refusal,

@@ -6,6 +6,7 @@ import numpy as np
 
 from model.artifact.overlay.segment import OverlayRows
 from model.fresh.result import RoundResult
+from model.sums import norms
 from stream.dtypes import Bools, Float32s
 
 # Largest error of a vector's length that a reader of segments takes for rounding. The
@@ -46,8 +47,7 @@ def checked_rows(result: RoundResult) -> CheckedRows:
 
 def _is_fit(vectors: Float32s) -> Bools:
     """``bool [n]``; written so that NaN is unfit."""
-    lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1))
-    return np.asarray(np.abs(lengths - 1) <= _LENGTH_TOLERANCE, dtype=np.bool_)
+    return np.asarray(np.abs(norms(vectors) - 1) <= _LENGTH_TOLERANCE, dtype=np.bool_)
 
 
 def _kept(names: tuple[str, ...], is_kept: Bools) -> tuple[str, ...]:

@@ -135,8 +135,7 @@ def _newer_clicks(view: LiveView, query: str, asked: str) -> dict[str, int]:
     first: of what is gone only the item that is asked for.
     """
     overlay = view.overlay
-    row = overlay.queries.get(query)
-    clicks = {} if row is None else read_clicks(overlay.rows.query_clicks[row])
+    clicks = read_clicks(overlay.queries.clicks(query))
     return {
         item: sessions
         for item, sessions in clicks.items()

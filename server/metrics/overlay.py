@@ -106,7 +106,7 @@ class OverlayMetrics:
         )
         counts: dict[str, Callable[[LiveView], float]] = {
             "items": lambda view: len(view.overlay.rows.item_ids),
-            "queries": lambda view: len(view.overlay.rows.query_texts),
+            "queries": lambda view: len(view.overlay.queries),
             "gone_items": lambda view: view.overlay.num_gone_items,
         }
         for kind, count in counts.items():

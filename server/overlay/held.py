@@ -12,6 +12,7 @@ from model.artifact.overlay.segment import Claim, OverlayRows, no_rows
 from protos.marks import is_marked
 from server.live import LiveGeneration
 from server.overlay.attributes import OverlayAttributes, ReadAttributes
+from server.overlay.queries import HeldQueries
 from stream.dtypes import Float32s, Int64s
 
 _NOT_INDEXED = -1  # no id of an index
@@ -27,13 +28,12 @@ class HeldOverlay:
         sequence: the newest segment in it; 0: none is.
         writer: who wrote it.
         claim: how fresh it makes the answers.
-        rows: what all segments together say.
+        rows: what all segments together say of items, and what is gone; no queries.
         items: row of each item in `rows`, by id.
-        queries: row of each query in `rows`, by normalised text.
+        queries: the queries that have a vector in a segment.
         shown: ``int64 [n]``, rows of the items that answers may have, ascending.
         scanned: their vectors.
         marked: ``int64``, rows of a probe's items, which no shopper's answer has.
-        gone_queries: keys of queries that the generation's vectors are not used for.
         gone_items: by id, when each item went that no answer may have, UTC epoch
             milliseconds.
         gone_ids: ids of all items that no answer may have: `gone_items`, and what the
@@ -47,11 +47,10 @@ class HeldOverlay:
     claim: Claim
     rows: OverlayRows
     items: Mapping[str, int]
-    queries: Mapping[str, int]
+    queries: HeldQueries
     shown: Int64s
     scanned: ScannedVectors
     marked: Int64s
-    gone_queries: frozenset[int]
     gone_items: Mapping[str, int]
     gone_ids: frozenset[str]
     hidden: Hidden
@@ -61,6 +60,11 @@ class HeldOverlay:
     def is_loaded(self) -> bool:
         """Whether a segment is in it."""
         return self.sequence > 0
+
+    @property
+    def gone_queries(self) -> frozenset[int]:
+        """Keys of queries that the generation's vectors are not used for."""
+        return self.queries.gone
 
     @property
     def vectors(self) -> Float32s:
@@ -130,7 +134,7 @@ def no_overlay(live: LiveGeneration, gone: Mapping[str, int], places: IndexPlace
     return hold(live, no_rows(dim), Claim(), sequence=0, writer="", gone=gone, places=places)
 
 
-def hold(
+def hold(  # noqa: PLR0913  # an overlay, and what it is beside
     live: LiveGeneration,
     rows: OverlayRows,
     claim: Claim,
@@ -139,21 +143,24 @@ def hold(
     writer: str,
     gone: Mapping[str, int],
     places: IndexPlaces,
+    before: HeldQueries | None = None,
 ) -> HeldOverlay:
     """Make an overlay ready.
 
     Args:
         live: the generation that it is beside.
-        rows: what its segments say.
+        rows: what its segments say; of queries, those that are not in `before`.
         claim: how fresh they are.
         sequence: the newest of them.
         writer: who wrote it.
         gone: items that are gone in whichever generation is live, by id, and when they
             went; a generation whose snapshot is newer than that knows better.
         places: of `live`.
+        before: what the segments before those say of queries; None: nothing.
     """
     items = {id_: row for row, id_ in enumerate(rows.item_ids)}
-    queries = {text: row for row, text in enumerate(rows.query_texts)}
+    queries = (before or HeldQueries()).taking(rows)
+    rows = _of_items(rows)
     nothing = np.zeros(0, dtype=np.int64)
     held = HeldOverlay(
         sequence=sequence,
@@ -161,17 +168,21 @@ def hold(
         claim=claim,
         rows=rows,
         items=MappingProxyType(items),
-        queries=MappingProxyType(queries),
+        queries=queries,
         shown=nothing,
         scanned=ScannedVectors(rows.item_vectors[nothing]),
         marked=nothing,
-        gone_queries=frozenset(rows.gone_queries.tolist()),
         gone_items=MappingProxyType({}),
         gone_ids=frozenset(),
         hidden=NOTHING_HIDDEN,
         attributes=OverlayAttributes(rows, live.generation, places.items_of, places.read),
     )
     return hide(held, live, gone, places)
+
+
+def _of_items(rows: OverlayRows) -> OverlayRows:
+    """Return rows without queries that have a vector."""
+    return replace(rows, query_texts=(), query_clicks=(), query_vectors=rows.query_vectors[:0])
 
 
 def hide(

@@ -61,6 +61,7 @@ def load_segments(folder: OverlayFolder, newest: Newest, view: LiveView) -> Load
             writer=newest.writer,
             gone=gone,
             places=view.places,
+            before=before.queries if after else None,
         )
     pointer = newest if refusal is None else view.newest
     grown = replace(view, overlay=overlay, claim=claim, newest=pointer, carried_gone=carried)

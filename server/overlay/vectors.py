@@ -11,8 +11,7 @@ def fresh_vector(view: LiveView, query: str) -> Float32s | None:
     """Return the overlay's vector ``float32 [dim]`` of a normalised query, or None
     where it has none.
     """
-    row = view.overlay.queries.get(query)
-    return None if row is None else view.overlay.rows.query_vectors[row]
+    return view.overlay.queries.vector(query)
 
 
 def known_vector(view: LiveView, query: str) -> Float32s | None:

@@ -32,6 +32,7 @@ from model.artifact.overlay.segment import (
     StageTimes,
 )
 from model.errors import SegmentRefused
+from model.sums import norms
 from protos import manifest_v1_pb2 as manifest_pb
 
 MAGIC: Final = b"FRESHSEG"
@@ -374,7 +375,7 @@ def _check_counts(header: manifest_pb.Segment, rows: OverlayRows, name: str) -> 
 def _check_vectors(vectors: NDArray[np.float32], what: str) -> None:
     # Written so that NaN fails, too, and what is too large for a number.
     with np.errstate(over="ignore", invalid="ignore"):
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        lengths = norms(vectors)
     bad = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
     if len(bad):
         raise SegmentRefused(
