@@ -191,8 +191,13 @@ def test_waiting_ends_when_the_server_is_ready(artifacts: Artifacts, serve: Serv
         waiting = pool.submit(client.wait_until_ready, DEADLINE_SECONDS)
         wait_until(
             lambda: (
-                running.metric("freshet_server_requests_total", method="GetFreshness", code="OK")
-                >= 2
+                (
+                    running.metric(
+                        "freshet_server_requests_total", method="GetFreshness", code="OK"
+                    )
+                    or 0.0
+                )
+                >= 2.0
             ),
             "the waiting client asks",
         )
