@@ -84,8 +84,8 @@ class LocalRegistry(LocalService):
                 "QUARKUS_HTTP_PORT": str(self._port),
                 "QUARKUS_MANAGEMENT_HOST": _HOST,
                 "QUARKUS_MANAGEMENT_PORT": "0",
-                # In memory by default, which a restart would forget; on disk half a second
-                # after a registration is answered, which a kill would.
+                # In memory by default, which a restart would forget; on disk half a
+                # second after a registration is answered, which a kill would.
                 "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{folder};WRITE_DELAY=0",
             },
         )

@@ -15,10 +15,10 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
+from freshet.certificates import watch_certificates
 from freshet.commands.cli import cli
 from freshet.commands.table import SECTIONS
 from freshet.config import SETTINGS, load_config
-from freshet.certificates import watch_certificates
 from freshet.metrics import name_process, watch_disks
 from freshet.prober.metrics import ProbeMetrics
 from model.metrics import TunerMetrics
