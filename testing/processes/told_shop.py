@@ -95,7 +95,11 @@ class ToldShop:
         folder = OverlayFolder.of(self.artifacts.root)
         self.publisher = OverlayPublisher(folder, self.generation, DIM, GoneList(folder.gone_path))
         self.publish()
-        settings = ServerSettings(listen="127.0.0.1:0", objective_seconds=self.objective_seconds)
+        settings = ServerSettings(
+            listen="127.0.0.1:0",
+            objective_seconds=self.objective_seconds,
+            wait_seconds=_PATIENT_SECONDS,
+        )
         self.server = RetrievalServer(settings, self.artifacts.root, self.registries["server"])
         self.server.start()
         self.stack.callback(self.server.stop, grace_seconds=0)

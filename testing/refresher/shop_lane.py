@@ -33,6 +33,7 @@ from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
 from stream.store.store import Store
 from testing.histories import apply_events
+from testing.retrieval_server import DEADLINE_SECONDS
 from testing.small_shop import small_settings
 
 QUICK = RefreshSettings(fresh_every_seconds=0.05, poll_seconds=0.01, audit_every_seconds=0.5)
@@ -142,12 +143,13 @@ class ShopLane:
             watch_every_seconds=0.02,
             overlay_every_seconds=0.02,
             grace_seconds=5.0,
+            wait_seconds=DEADLINE_SECONDS,  # a test's machine may be slow
         )
         server = RetrievalServer(settings, self.root / "artifacts", CollectorRegistry())
         server.start()
         try:
             with RetrievalClient(
-                server.address, timeout_seconds=60.0, retry=None, metadata=metadata
+                server.address, timeout_seconds=DEADLINE_SECONDS, retry=None, metadata=metadata
             ) as client:
                 yield client
         finally:

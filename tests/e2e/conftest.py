@@ -133,6 +133,8 @@ class System:
             "FRESHET_STREAM_ERASURES_TOPIC": topics["erasures"],
             "FRESHET_STREAM_BATCH_RECORDS": "25",
             "FRESHET_STREAM_BATCH_EVENTS": "25",
+            # A test's machine may be slow, and no request may fail.
+            "FRESHET_SERVER_WAIT_SECONDS": "60",
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -176,7 +178,7 @@ class System:
         """Ask a process to stop and return its exit code."""
         process = self._running.pop(name)
         process.send_signal(signal.SIGTERM)
-        return process.wait(60)
+        return process.wait(DEADLINE_SECONDS)
 
     def stop_all(self) -> None:
         """Kill whatever still runs."""
@@ -246,7 +248,7 @@ def _live_through(system: System, log: Log) -> Outcome:
     hash_early = _applied(system, batch_hashes[0])
     first = _train(system)
     system.start("server", "serve", "--artifacts", system.artifacts, "--listen", system.target)
-    with RetrievalClient(system.target, retry=None) as client:
+    with RetrievalClient(system.target, timeout_seconds=60.0, retry=None) as client:
         system.until(lambda: _is_ready(client), "the server is ready")
         model_recall, popularity_recall = _recalls(client, log)
         spelling_hits, spelling_overlap = _spellings(client, log)
@@ -420,7 +422,7 @@ def _swap(system: System) -> tuple[str, Swap]:
     generations: list[str] = []
 
     def ask(queries: Sequence[str]) -> None:
-        with RetrievalClient(system.target, retry=None) as client:
+        with RetrievalClient(system.target, timeout_seconds=60.0, retry=None) as client:
             while not stop.is_set():
                 for query in queries:
                     try:

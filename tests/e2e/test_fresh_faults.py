@@ -64,7 +64,7 @@ def process(lane: ShopLane, metrics: str) -> Iterator["subprocess.Popen[bytes]"]
         yield running
     finally:
         running.send_signal(signal.SIGTERM)
-        running.wait(60)
+        running.wait(120)
 
 
 def status_at(metrics: str) -> ProcessStatus:

@@ -133,7 +133,10 @@ def old_generation(artifacts: Artifacts) -> str:
 
 def is_answering(address: str) -> bool:
     """Return whether a server answers."""
-    with suppress(ClientError), RetrievalClient(address, timeout_seconds=5.0, retry=None) as client:
+    with (
+        suppress(ClientError),
+        RetrievalClient(address, timeout_seconds=60.0, retry=None) as client,
+    ):
         return bool(client.retrieve(QUERY).hits)
     return False
 

@@ -36,7 +36,7 @@ def test_a_click_is_followed_to_the_first_answer_that_knows_it(
             query, item = _start(system)
             _publish(system, query, item, _PRODUCER.header)
             _publish(system, query, item, _OTHER.header[:-2] + "00")
-            with RetrievalClient(system.target, retry=None) as client:
+            with RetrievalClient(system.target, timeout_seconds=60.0, retry=None) as client:
 
                 def has_answer() -> bool:
                     client.retrieve(query, 5)
@@ -80,7 +80,7 @@ def test_each_worker_of_a_server_says_when_it_answers(
 
         def is_answered_by_both() -> bool:
             # A new connection, so that the other worker may take it.
-            with RetrievalClient(system.target, retry=None) as client:
+            with RetrievalClient(system.target, timeout_seconds=60.0, retry=None) as client:
                 client.retrieve(query, 5)
             return said(Stage.ANSWER) == 2
 
@@ -119,7 +119,7 @@ def _start(system: System, *serve: str) -> tuple[str, str]:
     system.run("train", *store, *artifacts, "--budget", "20s")
     system.start("server", "serve", *artifacts, "--listen", system.target, *serve)
     system.start("refresher", "refresh", *store, *artifacts, "--every", "0.3s")
-    with RetrievalClient(system.target, retry=None) as client:
+    with RetrievalClient(system.target, timeout_seconds=60.0, retry=None) as client:
         client.wait_until_ready(120.0)
 
         def is_fresh() -> bool:
