@@ -37,7 +37,7 @@ def _produce(bootstrap: str, topic: str, count: int) -> None:
     producer.close()
 
 
-def _consume(bootstrap: str, topic: str, count: int, seconds: float = 60.0) -> set[bytes]:
+def _consume(bootstrap: str, topic: str, count: int, seconds: float = 120.0) -> set[bytes]:
     """Read as a group member until `count` values came or the time is up."""
     consumer = KafkaConsumer(
         topic, bootstrap_servers=bootstrap, group_id=topic, auto_offset_reset="earliest"
@@ -50,7 +50,7 @@ def _consume(bootstrap: str, topic: str, count: int, seconds: float = 60.0) -> s
     return values
 
 
-def _until(met: Callable[[], bool], seconds: float = 30.0) -> bool:
+def _until(met: Callable[[], bool], seconds: float = 120.0) -> bool:
     deadline = time.monotonic() + seconds
     while not met() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -14,12 +14,12 @@ from freshet.config import ConfigError, load_config
 from freshet.metrics import metrics_endpoint
 from freshet.metrics_port import listening
 from freshet.metrics_settings import MetricsSettings
-from freshet.probe import TLS_VARIABLE, read_metrics
+from freshet.probe import TLS_VARIABLE, scrape
 from server.errors import SettingsInvalid
 from server.security.tokens import new_token
 
 TLS = Path(__file__).parents[2] / "testing" / "golden" / "tls"
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 ENCRYPTED = MetricsSettings(tls_cert=str(TLS / "server.pem"), tls_key=str(TLS / "server.key"))
 
 
@@ -57,7 +57,7 @@ def answers() -> Callable[[int], bool]:
 
     def can_be_read(port: int) -> bool:
         try:
-            found = read_metrics(f"localhost:{port}")
+            found = scrape(f"localhost:{port}", DEADLINE_SECONDS).samples
         except (OSError, ValueError):
             return False
         return found["freshet_test_answer"] == [({}, 42.0)]

@@ -122,7 +122,7 @@ def test_ctrl_c_and_kill_leave_no_process_and_no_broken_state(
         process = demo(*SMALL)
         eventually(reached)
         process.send_signal(number)
-        told = process.communicate(timeout=60)[0]
+        told = process.communicate(timeout=180)[0]
 
         assert process.returncode == code, told
         assert "Traceback" not in told
@@ -157,12 +157,19 @@ def test_an_own_log_gets_the_same_story_and_can_be_kept_running(
     assert len(processes_in(tmp_path)) == 4  # the refresher is the tuner's
     status = re.search(r"freshet (status --stream .*)", told)
     assert status is not None
-    shown = spawn(*status[1].split(), "--json")
-    assert shown.returncode == 0, shown.stdout
-    assert all(each["up"] for each in json.loads(shown.stdout).values())
+    shown: list[str] = []
+
+    def is_well() -> bool:
+        # A process that a busy machine lets answer late is told as down.
+        look = spawn(*status[1].split(), "--json")
+        shown.append(look.stdout)
+        return look.returncode == 0
+
+    eventually(is_well)
+    assert all(each["up"] for each in json.loads(shown[-1]).values())
 
     again = demo("--events", "log/events.jsonl", "--items", "log/items.jsonl")
-    assert again.wait(60) == 1
+    assert again.wait(180) == 1
 
     stopped = spawn("demo", "--stop")
     assert stopped.stdout == "stopped stream, server, tuner\n"

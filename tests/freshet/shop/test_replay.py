@@ -149,7 +149,7 @@ def test_pace(
     hour_ms = 3_600_000
     path = write(
         tmp_path / "events.jsonl",
-        [line(NOON_MS - hour_ms + n * n * hour_ms // 100) for n in range(5)],
+        [line(NOON_MS - hour_ms + n * n * hour_ms) for n in range(5)],
     )
     stop, told = StopEvent(), StopEvent()
     results: list[ReplayTotals] = []
