@@ -186,21 +186,15 @@ def test_a_call_survives_a_restart_of_the_server(
 def test_waiting_ends_when_the_server_is_ready(artifacts: Artifacts, serve: Serve) -> None:
     """A client that waits from before there is a generation returns once it is live."""
     running = serve()
+
+    def num_asked() -> float:
+        name = "freshet_server_requests_total"
+        return running.metric(name, method="GetFreshness", code="OK") or 0.0
+
     with running.client() as client, ThreadPoolExecutor(1) as pool:
         before = client.is_ready()
         waiting = pool.submit(client.wait_until_ready, DEADLINE_SECONDS)
-        wait_until(
-            lambda: (
-                (
-                    running.metric(
-                        "freshet_server_requests_total", method="GetFreshness", code="OK"
-                    )
-                    or 0.0
-                )
-                >= 2.0
-            ),
-            "the waiting client asks",
-        )
+        wait_until(lambda: num_asked() >= 2, "the waiting client asks")
         generation_id = artifacts.publish(make_catalogue(30, ["lamp"]))
         freshness = waiting.result(DEADLINE_SECONDS)
         after = client.is_ready()
