@@ -22,9 +22,10 @@ from freshet_client.answers import (
     retrieve_result_of,
 )
 from freshet_client.batch import BatchResult, Query, batch_result_of
-from freshet_client.connection import Connection
+from freshet_client.connection import Connection, checked_timeout
 from freshet_client.errors import ClientError, NoGeneration, QueryRefused
 from freshet_client.explanation import Explanation, explanation_of
+from freshet_client.fields import count_of, several_of
 from freshet_client.filters import NO_FILTER, Filter, filter_message
 from freshet_client.generations import GenerationsResult, generations_of
 from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
@@ -170,7 +171,8 @@ class RetrievalClient:
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed.
         """
-        asked = [Query(query=each) if isinstance(each, str) else each for each in queries]
+        given = several_of("queries", queries)
+        asked = [Query(query=each) if isinstance(each, str) else each for each in given]
         request = retrieval_pb.RetrieveBatchRequest(
             requests=[_request_of(replace(each, k=each.k or k)) for each in asked]
         )
@@ -243,7 +245,7 @@ class RetrievalClient:
             ClientError: as `retrieve` does.
         """
         request = retrieval_pb.ExplainRequest(
-            query=_text(query), item_id=_text(item_id), max_paths=max_paths
+            query=_text(query), item_id=_text(item_id), max_paths=count_of("max_paths", max_paths)
         )
         response = retrieval_pb.ExplainResponse
         return explanation_of(self._connection.call("Explain", request, response, timeout_seconds))
@@ -258,10 +260,10 @@ class RetrievalClient:
             timeout_seconds: how long this call may take; None: the client's default.
 
         Raises:
-            QueryRefused: the limit is more than 100.
+            QueryRefused: the limit is negative, or more than 100.
             ClientError: as `freshness` does.
         """
-        request = retrieval_pb.ListGenerationsRequest(limit=limit)
+        request = retrieval_pb.ListGenerationsRequest(limit=count_of("limit", limit))
         response = retrieval_pb.ListGenerationsResponse
         return generations_of(
             self._connection.call("ListGenerations", request, response, timeout_seconds)
@@ -275,10 +277,11 @@ class RetrievalClient:
             timeout_seconds: how long this call may take; None: the client's default.
 
         Raises:
+            QueryRefused: the limit is negative.
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed, or is too old to count.
         """
-        request = retrieval_pb.GetAskedRequest(limit=limit)
+        request = retrieval_pb.GetAskedRequest(limit=count_of("limit", limit))
         response = retrieval_pb.GetAskedResponse
         return asked_of(self._connection.call("GetAsked", request, response, timeout_seconds))
 
@@ -324,8 +327,9 @@ class RetrievalClient:
             NoGeneration: there was a server, but it did not become ready in time.
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed.
+            SettingsInvalid: `timeout_seconds` is no number.
         """
-        deadline = time.monotonic() + timeout_seconds
+        deadline = time.monotonic() + checked_timeout(timeout_seconds)
         pause = threading.Event()
         while True:
             found = self._if_ready(max(0.0, deadline - time.monotonic()))
@@ -383,25 +387,21 @@ def _request_of(asked: Query) -> retrieval_pb.RetrieveRequest:
         raise QueryRefused(
             "min_reflected_ms and max_age_seconds are both given; give one of the two"
         )
-    if isinstance(asked.field_mask, str):
-        raise QueryRefused(f"field_mask is one text; give a list: [{asked.field_mask!r}]")
     try:
         request = retrieval_pb.RetrieveRequest(
             query=asked.query,
-            k=asked.k,
-            context_item_ids=asked.context.item_ids,
-            context_queries=asked.context.queries,
+            k=count_of("k", asked.k or 0),
+            context_item_ids=several_of("context.item_ids", asked.context.item_ids),
+            context_queries=several_of("context.queries", asked.context.queries),
             filter=None if asked.filter_by.lets_all_in else filter_message(asked.filter_by),
         )
         if asked.field_mask:
-            request.field_mask.paths.extend(asked.field_mask)
-    except UnicodeEncodeError:
+            request.field_mask.paths.extend(several_of("field_mask", asked.field_mask))
+    except UnicodeError:
         raise QueryRefused(
             "the query, its context, its filter or its field mask is not valid Unicode; send it "
             "as UTF-8"
         ) from None
-    except ValueError:
-        raise QueryRefused(f"k is {asked.k}; it must be a small whole number, 0 or more") from None
     if asked.max_age_seconds is not None:
         request.min_freshness.max_age_seconds = asked.max_age_seconds
     elif asked.min_reflected_ms:

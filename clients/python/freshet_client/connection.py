@@ -2,6 +2,7 @@
 clear error.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ import grpc
 from google.protobuf.message import Message
 
 from freshet_client.access import Access
-from freshet_client.errors import SettingsInvalid, error_of
+from freshet_client.errors import CallFailed, SettingsInvalid, error_of
 from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
 from freshet_client.retries import RetryPolicy
 
@@ -29,6 +30,11 @@ _LONGEST_RECONNECT_MS = 2_000
 """Milliseconds between two tries to connect at most, as between two tries of a call.
 
 gRPC's own are 120,000: a client would not notice for two minutes that a server is back.
+"""
+
+_LONGEST_SECONDS = 365 * 86_400.0
+"""Seconds that a call may take at most: whoever gives more, or an infinity, wants no
+deadline, and gRPC takes what it cannot count in 64 bits for one that is over.
 """
 
 _OPTIONS = (
@@ -55,8 +61,8 @@ class Connection:
         metadata: sent with each call, beside that.
 
     Raises:
-        SettingsInvalid: `target` is not HOST:PORT, or a file of `access` cannot be
-            read.
+        SettingsInvalid: `target` is not HOST:PORT, `timeout_seconds` is no number, or a
+            file of `access` cannot be read.
     """
 
     def __init__(
@@ -69,7 +75,7 @@ class Connection:
     ) -> None:
         _check_target(target)
         self.target = target
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds = checked_timeout(timeout_seconds)
         self._access = access
         self._metadata = tuple(metadata)
         self._channel = access.channel(target, (*_OPTIONS, *_retry_options(retry)))
@@ -103,7 +109,9 @@ class Connection:
         Raises:
             ClientError: the call failed.
         """
-        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        seconds = (
+            self._timeout_seconds if timeout_seconds is None else checked_timeout(timeout_seconds)
+        )
         try:
             answer = self._methods[method](
                 request,
@@ -113,6 +121,8 @@ class Connection:
             )
         except grpc.RpcError as error:
             raise error_of(error, self.target, seconds) from error
+        except ValueError as error:  # so of a client that was closed
+            raise CallFailed(f"{self.target} cannot be called: {error}") from error
         assert isinstance(answer, response)  # noqa: S101  # for the types: gRPC has none
         return answer
 
@@ -130,6 +140,21 @@ _RESPONSES: dict[str, type[Message]] = {
     "ListGenerations": retrieval_pb.ListGenerationsResponse,
     "GetAsked": retrieval_pb.GetAskedResponse,
 }
+
+
+def checked_timeout(seconds: float) -> float:
+    """Return how long a call may take, a year at most.
+
+    Raises:
+        SettingsInvalid: it is no number.
+    """
+    try:
+        known = float(seconds)
+    except (TypeError, ValueError):
+        known = math.nan
+    if math.isnan(known):
+        raise SettingsInvalid(f"timeout_seconds is {seconds!r}; it must be a number of seconds")
+    return min(known, _LONGEST_SECONDS)
 
 
 def _check_target(target: str) -> None:

@@ -127,6 +127,11 @@ def error_of(call: grpc.RpcError, target: str, timeout_seconds: float) -> Client
             kind, message = NoGeneration, "the server at {target} is not ready: {details}"
         else:
             message = _why_unreachable(details) or message
+    if status is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in details:
+        kind, message = (
+            QueryRefused,
+            "the request is too large for the server at {target}: {details}",
+        )
     reflected_ms = _reflected_ms(call.trailing_metadata())
     if status is grpc.StatusCode.FAILED_PRECONDITION and reflected_ms is not None:
         return NotFreshEnough(details, code=status.name, reflected_ms=reflected_ms)
@@ -190,6 +195,9 @@ _MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
     ),
 }
 
+
+# What gRPC says of a message beyond the limit of whoever reads it, or sends it.
+_TOO_LARGE = "message larger than max"
 
 # What gRPC says of a connection that could not be made; the first that fits counts.
 _UNREACHABLE = (

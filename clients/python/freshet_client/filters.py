@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from freshet_client.errors import QueryRefused
+from freshet_client.fields import count_of, several_of
 from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
 
 
@@ -129,15 +130,19 @@ def _number(text: str, value: str) -> float:
 
 
 def filter_message(wanted: Filter) -> retrieval_pb.Filter:
-    """Return the contract's message of a filter."""
+    """Return the contract's message of a filter.
+
+    Raises:
+        QueryRefused: one text is given for several, or a count cannot be one.
+    """
     message = retrieval_pb.Filter(
         conditions=[_condition_message(each, negated=False) for each in wanted.conditions],
-        excluded_item_ids=wanted.excluded_item_ids,
+        excluded_item_ids=several_of("filter_by.excluded_item_ids", wanted.excluded_item_ids),
         min_score=wanted.min_score,
     )
     if wanted.group_by is not None:
         message.group_by.attribute = wanted.group_by.attribute
-        message.group_by.max_hits = wanted.group_by.max_hits
+        message.group_by.max_hits = count_of("group_by.max_hits", wanted.group_by.max_hits)
     return message
 
 
@@ -149,7 +154,7 @@ def _condition_message(condition: Condition, *, negated: bool) -> retrieval_pb.C
         case Equals(value=value):
             message.equals = value
         case AnyOf(values=values):
-            message.any_of.values.extend(values)
+            message.any_of.values.extend(several_of("AnyOf.values", values))
             message.any_of.SetInParent()
         case InRange():
             message.range.MergeFrom(_range_message(condition))

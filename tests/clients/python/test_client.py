@@ -1,6 +1,7 @@
 """The client: our own types, and one clear line for each thing that can go wrong."""
 
 import json
+import math
 import socket
 from collections.abc import Callable
 
@@ -318,6 +319,97 @@ def test_a_server_that_does_not_answer_is_given_up() -> None:
 
     assert isinstance(caught.value, DeadlineExceeded)
     assert "within 0.2 s" in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", [math.nan, "soon", None])
+def test_a_timeout_that_is_no_number_is_refused(seconds: float) -> None:
+    """By the client, and by what waits for a server, which never ended."""
+    with pytest.raises(SettingsInvalid, match=r"timeout_seconds is .* a number of seconds"):
+        RetrievalClient("127.0.0.1:1", timeout_seconds=seconds)
+    with RetrievalClient("127.0.0.1:1") as client:
+        with pytest.raises(SettingsInvalid, match="timeout_seconds is"):
+            client.wait_until_ready(seconds)
+        if seconds is not None:  # as long as the client's own
+            with pytest.raises(SettingsInvalid, match="timeout_seconds is"):
+                client.retrieve("lamp", timeout_seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 1e30])
+def test_a_timeout_without_an_end_is_none(
+    artifacts: Artifacts, serve: Serve, seconds: float
+) -> None:
+    """It was over at once, for gRPC counts in 64 bits."""
+    artifacts.publish(make_catalogue(50, ["lamp"]))
+
+    with serve().client() as client:
+        assert client.retrieve("lamp", timeout_seconds=seconds).hits
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda client: client.list_generations(-1), "limit is -1"),
+        (lambda client: client.asked(1 << 32), "limit is 4294967296"),
+        (lambda client: client.explain("lamp", "i", max_paths=-1), "max_paths is -1"),
+        (lambda client: client.retrieve("lamp", 1.5), "k is 1.5"),
+        (
+            lambda client: client.retrieve("lamp", filter_by=Filter(group_by=GroupBy("brand", -1))),
+            "group_by.max_hits is -1",
+        ),
+        (
+            lambda client: client.retrieve("lamp", context=Context(item_ids="i1")),
+            r"context.item_ids is one text; give a list: \['i1'\]",
+        ),
+        (
+            lambda client: client.retrieve("lamp", context=Context(queries="desk")),
+            "context.queries is one text",
+        ),
+        (
+            lambda client: client.retrieve("lamp", filter_by=Filter(excluded_item_ids="i1")),
+            "filter_by.excluded_item_ids is one text",
+        ),
+        (
+            lambda client: client.retrieve(
+                "lamp", filter_by=Filter(conditions=[AnyOf("brand", "acme")])
+            ),
+            "AnyOf.values is one text",
+        ),
+        (lambda client: client.retrieve_batch("lamp"), "queries is one text"),
+    ],
+)
+def test_what_no_message_can_say_is_refused_before_a_call(
+    ask: Callable[[RetrievalClient], object], said: str
+) -> None:
+    """One text in place of a list was taken for its letters; what a count cannot be was
+    an error of protobuf, or blamed on `k`.
+    """
+    with (
+        RetrievalClient("127.0.0.1:1", retry=None) as client,
+        pytest.raises(QueryRefused, match=said),
+    ):
+        ask(client)
+
+
+def test_a_request_that_is_too_large_is_refused(artifacts: Artifacts, serve: Serve) -> None:
+    """It is no sign of load, and trying again helps nobody."""
+    artifacts.publish(make_catalogue(50, ["lamp"]))
+
+    with (
+        serve().client() as client,
+        pytest.raises(QueryRefused, match="the request is too large for the server") as refused,
+    ):
+        client.retrieve("x" * 5_000_000)
+
+    assert not refused.value.retriable
+
+
+def test_a_client_that_was_closed_says_so() -> None:
+    """As an error of the client, as every other."""
+    client = RetrievalClient("127.0.0.1:1")
+    client.close()
+
+    with pytest.raises(CallFailed, match=r"127.0.0.1:1 cannot be called: .*closed"):
+        client.retrieve("lamp")
 
 
 def test_a_call_may_have_a_deadline_of_its_own() -> None:
