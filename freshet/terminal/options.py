@@ -192,6 +192,19 @@ class NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class GivenText(click.types.StringParamType):
+    """A text that is not empty: `"$UNSET"` of a shell says nothing, and would be taken
+    for what is not given.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        if value == "":
+            self.fail("it is empty; leave it out, or give one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+TEXT = GivenText()
 ADDRESS = AddressType()
 ADDRESSES = AddressesType()
 BROKERS = BrokersType()
@@ -263,7 +276,7 @@ def artifacts_option(function: F) -> F:
 
 def backups_argument(function: F) -> F:
     """Add the argument ``[URL]`` of the backups."""
-    return click.argument("url", metavar="[URL]", required=False)(function)
+    return click.argument("url", type=TEXT, metavar="[URL]", required=False)(function)
 
 
 def keep_options(function: F) -> F:

@@ -124,7 +124,7 @@ def backup_list(*, url: str | None, as_json: bool, config_file: Path | None) -> 
 
 @backup.command(name="verify")
 @options.backups_argument
-@click.option("--backup", "backup_id", metavar="ID", help="Only this one.")
+@click.option("--backup", "backup_id", type=options.TEXT, metavar="ID", help="Only this one.")
 @click.option(
     "--remove-damaged",
     is_flag=True,

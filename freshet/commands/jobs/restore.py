@@ -19,7 +19,13 @@ from stream.clock import now_ms
 @options.backups_argument
 @click.option("--store", type=options.FOLDER, metavar="DIR", help="Folder for the graph store.")
 @click.option("--artifacts", type=options.FOLDER, metavar="DIR", help="Folder for the generations.")
-@click.option("--backup", "backup_id", metavar="ID", help="Which backup  [default: the newest]")
+@click.option(
+    "--backup",
+    "backup_id",
+    type=options.TEXT,
+    metavar="ID",
+    help="Which backup  [default: the newest]",
+)
 @options.config_option
 def restore(
     *,

@@ -43,6 +43,7 @@ _URL_POLL_SECONDS = 0.5
 )
 @click.option(
     "--checkpoints",
+    type=options.TEXT,
     metavar="URL",
     help=(
         "Folder or fsspec URL of the shards' checkpoints, to read what changes from there: "

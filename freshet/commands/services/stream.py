@@ -78,6 +78,7 @@ _MOST_WORKERS = 256
 )
 @click.option(
     "--checkpoints",
+    type=options.TEXT,
     metavar="URL",
     help=(
         "Folder or fsspec URL for copies of the shards, from which another machine "

@@ -52,6 +52,7 @@ from freshet_client import (
 @click.option(
     "--context",
     "context_item_ids",
+    type=options.TEXT,
     multiple=True,
     metavar="ITEM",
     help="Item of the running session, oldest first (repeatable).",
@@ -59,6 +60,7 @@ from freshet_client import (
 @click.option(
     "--context-query",
     "context_queries",
+    type=options.TEXT,
     multiple=True,
     metavar="TEXT",
     help="Earlier query of the running session, oldest first (repeatable).",
@@ -82,6 +84,7 @@ from freshet_client import (
 )
 @click.option(
     "--group-by",
+    type=options.TEXT,
     metavar="ATTRIBUTE[:N]",
     help="At most N items (1) with the same value of this attribute.",
 )

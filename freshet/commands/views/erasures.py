@@ -26,9 +26,15 @@ _COLUMNS = (
 
 @click.command()
 @options.store_option
-@click.option("--id", "text", help="Only erasures of this user, session or item.")
 @click.option(
-    "--backups", "url", metavar="URL", help="Of the backups  [default: stream.backups_url]"
+    "--id", "text", type=options.TEXT, help="Only erasures of this user, session or item."
+)
+@click.option(
+    "--backups",
+    "url",
+    type=options.TEXT,
+    metavar="URL",
+    help="Of the backups  [default: stream.backups_url]",
 )
 @options.json_option
 @options.config_option

@@ -78,7 +78,7 @@ def generations_list(*, artifacts: Path, reads_all: bool, as_json: bool) -> None
 
 
 @generations.command(name="show")
-@click.argument("generation_id", metavar="[ID]", required=False)
+@click.argument("generation_id", type=options.TEXT, metavar="[ID]", required=False)
 @options.artifacts_option
 @options.json_option
 def generations_show(*, generation_id: str | None, artifacts: Path, as_json: bool) -> None:
@@ -110,7 +110,7 @@ def generations_show(*, generation_id: str | None, artifacts: Path, as_json: boo
 
 
 @generations.command(name="use")
-@click.argument("generation_id", metavar="ID")
+@click.argument("generation_id", type=options.TEXT, metavar="ID")
 @options.artifacts_option
 @options.json_option
 def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> None:
@@ -145,7 +145,7 @@ def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> No
 
 
 @generations.command(name="pin")
-@click.argument("generation_id", metavar="[ID]", required=False)
+@click.argument("generation_id", type=options.TEXT, metavar="[ID]", required=False)
 @options.artifacts_option
 @options.json_option
 def generations_pin(*, generation_id: str | None, artifacts: Path, as_json: bool) -> None:

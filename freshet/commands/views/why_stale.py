@@ -34,10 +34,18 @@ Document = dict[str, object]
     metavar="DIR",
     help="Folder of the generations, where it is on this machine.",
 )
-@click.option("--query", "text", metavar="TEXT", help="What became of this query?")
-@click.option("--item", "item_id", metavar="ID", help="What became of this item?")
 @click.option(
-    "--generation", "generation_id", metavar="ID", help="Why is this generation not served?"
+    "--query", "text", type=options.TEXT, metavar="TEXT", help="What became of this query?"
+)
+@click.option(
+    "--item", "item_id", type=options.TEXT, metavar="ID", help="What became of this item?"
+)
+@click.option(
+    "--generation",
+    "generation_id",
+    type=options.TEXT,
+    metavar="ID",
+    help="Why is this generation not served?",
 )
 @options.json_option
 def why_stale(  # the options of the command

@@ -302,6 +302,35 @@ def test_a_missing_extra_is_named(
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["stream", "--source", "kafka:h:1", "--store", "x", "--checkpoints", ""],
+        ["restore", "--store", "x", "--backup", ""],
+        ["restore", ""],
+        ["backup", "create", ""],
+        ["backup", "verify", "--backup", ""],
+        ["erasures", "--store", "x", "--id", ""],
+        ["generations", "pin", "", "--artifacts", "x"],
+        ["generations", "show", "", "--artifacts", "x"],
+        ["generations", "use", "", "--artifacts", "x"],
+        ["query", "lamp", "--group-by", ""],
+        ["query", "lamp", "--context", ""],
+        ["why-stale", "--item", ""],
+        ["why-stale", "--query", ""],
+        ["why-stale", "--generation", ""],
+    ],
+)
+def test_an_empty_text_is_not_taken_for_none(arguments: list[str], run: Command) -> None:
+    """What a variable of a shell that is not set makes of `"$ID"`: it pinned what was
+    live, restored the newest backup, and grouped nothing.
+    """
+    outcome = run(*arguments)
+
+    assert outcome.returncode == 2
+    assert "it is empty; leave it out, or give one" in outcome.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["nope"], "No such command 'nope'"),
