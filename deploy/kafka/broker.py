@@ -6,7 +6,10 @@ BrokerError          Exception
 """
 
 import contextlib
+import fcntl
+import functools
 import logging
+import os
 import random
 import shutil
 import signal
@@ -314,18 +317,31 @@ def free_port() -> int:
     """Return a loopback TCP port that no process listens on now, another each time.
 
     It is none of those that the system gives to outgoing connections, which could take
-    it before it is listened on.
+    it before it is listened on; and no other process of this user is given it by this
+    function as long as this one lives, whether it listens there yet, still, or never.
 
     Raises:
         PortTakenError: hardly any is free.
     """
     for port in islice(_PORTS_IN_TURN, _PORT_ATTEMPTS):
         with contextlib.suppress(OSError), socket.create_server((_HOST, port)):
+            # A byte of the file a port: the system ends a lock with its process.
+            fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             return port
     raise PortTakenError(
         f"{_PORT_ATTEMPTS} ports from {_FREE_PORTS[0]} to {_FREE_PORTS[-1]} are in use: stop "
         "what listens there"
     )
+
+
+@functools.cache
+def _reservations() -> int:
+    """Return the open file whose locked bytes are the ports that processes were given.
+
+    It is closed by nobody: that would end all locks.
+    """
+    path = Path(tempfile.gettempdir()) / f"freshet-ports-{os.getuid()}"
+    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
 def _require_free(port: int) -> None:

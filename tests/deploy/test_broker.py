@@ -216,3 +216,22 @@ def test_ports_that_are_asked_for_one_after_the_other_differ(
     ports = [free_port() for _ in range(500)]
 
     assert len(set(ports)) == len(ports)
+
+
+def test_no_other_process_is_given_a_port_that_nobody_listens_on_yet(
+    free_port: Callable[[], int],
+) -> None:
+    """Whoever has it may listen later, or again after a restart, or never."""
+    port = free_port()
+    code = (
+        "from itertools import cycle\n"
+        "from deploy.kafka import broker\n"
+        f"broker._PORTS_IN_TURN = cycle([{port}, *broker._FREE_PORTS])\n"
+        "print(broker.free_port())"
+    )
+
+    other = subprocess.run(
+        [sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert int(other.stdout) != port

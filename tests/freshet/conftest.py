@@ -67,7 +67,7 @@ def spawn(tmp_path: Path) -> Command:
             env={**os.environ, **variables},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
             check=False,
         )
 

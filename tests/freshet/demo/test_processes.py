@@ -81,9 +81,13 @@ def test_released_children_go_on_and_can_be_stopped_by_number(
     children.release()
     children.stop()
 
+    (released,) = children._released
+
     assert _is_alive(pids["shop"])
     assert stop_leftover_processes(pids) == ["shop"]
     assert not _is_alive(pids["shop"])
+    # It has no command line a moment before it has ended.
+    assert released.wait(120) == 0
 
 
 def test_a_number_that_is_not_ours_is_left_alone() -> None:

@@ -75,7 +75,7 @@ def _partition_stuck(shop: ToldShop) -> None:
 
 
 def _partition_without_leader(shop: ToldShop) -> None:
-    shop.streams[1].set_feeds(num_bytes=1, new_gaps=0, reflected_ms=now_ms() - 90_000)
+    shop.streams[1].set_feeds(num_bytes=1, new_gaps=0, reflected_ms=now_ms() - 3_610_000)
 
 
 def _poison_burst(shop: ToldShop) -> None:
@@ -266,7 +266,7 @@ FAULTS: dict[str, tuple[Callable[[ToldShop], None], str, str, tuple[str, ...]]] 
         _partition_without_leader,
         "stream 2",
         "FreshetGraphBehind",
-        ("1 min 30 s", "leader"),
+        ("1 h 00 min", "leader"),
     ),
     "stream killed": (
         _streams_killed,

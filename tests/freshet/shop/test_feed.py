@@ -109,10 +109,14 @@ def test_a_live_shop_ends_when_it_is_told_to(tmp_path: Path, eventually: Until) 
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
     )
-    eventually(lambda: events.exists() and events.stat().st_size)
-    shop.send_signal(signal.SIGTERM)
+    with shop:
+        try:
+            eventually(lambda: events.exists() and events.stat().st_size)
+            shop.send_signal(signal.SIGTERM)
+            assert shop.wait(120) == 0
+        finally:
+            shop.kill()
 
-    assert shop.wait(120) == 0
     assert events.read_bytes().endswith(b"\n")
     assert _lines(events)
 
@@ -169,8 +173,12 @@ def test_a_shop_can_be_published_to_kafka(
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
-    while run("graph", "hash", "--store", tmp_path / "two").stdout != expected:
-        assert time.monotonic() < deadline
-        assert stream.poll() is None
-    stream.terminate()
-    assert stream.wait(120) == 0
+    with stream:
+        try:
+            while run("graph", "hash", "--store", tmp_path / "two").stdout != expected:
+                assert time.monotonic() < deadline
+                assert stream.poll() is None
+            stream.terminate()
+            assert stream.wait(120) == 0
+        finally:
+            stream.kill()
