@@ -563,7 +563,7 @@ def test_an_endpoint_that_drips_holds_nobody(shop: ToldShop) -> None:
 def test_a_process_with_another_clock_is_told(shop: ToldShop) -> None:
     """By the time of its answer."""
     shop.kill("tuner")
-    with serving_metrics(shop.at["tuner"], shop.registries["tuner"], clock_ahead_seconds=3600):
+    with serving_metrics(shop.at["tuner"], shop.registries["tuner"], clock_ahead_seconds=3610):
         found = shop.look()
 
     assert wrong(found) == {"tuner": ["FreshetClockOffset"]}
