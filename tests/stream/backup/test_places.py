@@ -136,7 +136,7 @@ def test_a_claim_of_another_machine_is_a_dead_ones_after_two_minutes(
             }
         )
 
-    backups.objects.write("running/1.json", claim_of(100_000))
+    backups.objects.write("running/1.json", claim_of(60_000))
     with pytest.raises(BackupBusy, match="pid 1 on elsewhere"):
         back_up()
     backups.objects.write("running/1.json", claim_of(130_000))
