@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.retrieval_server import Serve
+from testing.retrieval_server import Serve, wait_until
 from testing.small_generations import Artifacts, make_catalogue
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -58,10 +58,17 @@ def test_an_example_asks_and_tells_of_errors(
     with server.client() as client:
         client.wait_until_ready()
 
-    found, refused = run([*program, url, "halo 3"]), run([*program, url, ""])
+    told: list[str] = []
 
-    assert found.returncode == 0, found.stderr
-    *hits, last = found.stdout.splitlines()
+    def is_answered() -> bool:
+        told[:] = run([*program, url, "halo 3"]).stdout.splitlines()
+        return bool(told)
+
+    # A busy machine may take longer than the half second of each of its tries.
+    wait_until(is_answered, "an answer in time")
+    refused = run([*program, url, ""])
+
+    *hits, last = told
     assert [line.split()[1] for line in hits] == [
         f"{generation_id}/{item}" for item in catalogue.nearest_to_query("halo 3", 5)
     ]
