@@ -5,8 +5,10 @@ It prints ``ready``, then after each batch how many were applied, and leaves whe
 standard input is closed.
 """
 
+import os
 import select
 import sys
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from testing.histories import NOON_MS, apply_events, event
 
 
 def say(text: str) -> None:
-    """Tell the test."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Tell the test; what a pipe has no room for, as nobody reads it any more, is left
+    out: a writer that waits for a reader would answer no request.
+    """
+    with suppress(BlockingIOError):
+        os.write(sys.stdout.fileno(), f"{text}\n".encode())
 
 
 def main() -> None:
@@ -28,6 +32,7 @@ def main() -> None:
     answering them.
     """
     root, mode = Path(sys.argv[1]), sys.argv[2]
+    os.set_blocking(sys.stdout.fileno(), False)
     with Store.create_or_open(root, StreamSettings(memtable_bytes=65536)) as store:
         shard = store.shard(0)
         say("ready")

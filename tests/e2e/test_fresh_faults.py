@@ -86,14 +86,14 @@ def test_a_disk_that_takes_nothing_is_told_and_nothing_is_lost(
         before = client.retrieve("red lamp", 10)
         resource.prlimit(refresher.pid, resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
         written = lane.write([], [NEW])
-        wait_until(lambda: not status_at(metrics).up, "the status says so")
-        status, meanwhile = status_at(metrics), client.retrieve("red lamp", 10)
+        told = "the largest size of a file is reached"
+        wait_until(lambda: told in status_at(metrics).problem, "the status says so")
+        meanwhile = client.retrieve("red lamp", 10)
         unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         resource.prlimit(refresher.pid, resource.RLIMIT_FSIZE, unlimited)
         wait_for(client, written)
         after = client.retrieve(NEW.title, 5)
 
-    assert "the largest size of a file is reached" in status.problem
     assert ids_of(meanwhile) == ids_of(before)
     assert meanwhile.receipt.reflected_ms < written
     assert ids_of(after)[0] == "lamp-pack"

@@ -211,7 +211,11 @@ def upgrade_the_store(root: Path, start: Start) -> None:
         with pytest.raises(StoreMismatch, match="freshet upgrade"):
             open_graph(root, SETTINGS)
         assert read_manifest(root).format_version == codec.FORMAT_VERSION - 1
-        written, _ = process.communicate("")
+        # Read from here on: what `communicate` returns lacks what was read ahead.
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+        written = process.stdout.read()
         last = int(written.splitlines()[-1]) if written else before
         assert last >= before
         assert store.shard(1).positions()[erasures] == last
