@@ -19,6 +19,7 @@ from freshet.terminal.progress import Advance, progress
 from stream.clock import now_ms
 from stream.files import sync_directory
 from stream.settings import StreamSettings
+from stream.waiting import Stopped
 
 DEFAULT_RATE = 20.0
 """Events a second of a live shop: four sessions begin each second, so that a training
@@ -149,16 +150,23 @@ def to_kafka(plan: SimulationPlan, bootstrap: str, settings: StreamSettings) -> 
 
     Raises:
         StreamError: no broker answers, or a message is refused.
+        CommandError: it was told to stop before a broker answered.
     """
     from freshet.shop.replay import open_publisher  # noqa: PLC0415  # files need no Kafka
 
     shop = Shop(plan.seed, plan.num_items, bare_titles=plan.bare_titles)
-    with (
-        stop_event() as stop,
-        open_publisher(bootstrap, settings) as publish,
-        progress("publishing", "events") as advance,
-    ):
-        return _run(plan, shop, stop, publish, advance)
+    try:
+        with (
+            stop_event() as stop,
+            open_publisher(bootstrap, settings, stop=stop) as publish,
+            progress("publishing", "events") as advance,
+        ):
+            return _run(plan, shop, stop, publish, advance)
+    except Stopped:
+        raise CommandError(
+            f"stopped before a broker answered at {bootstrap}: nothing was published",
+            exit_code=EXIT_INTERRUPTED,
+        ) from None
 
 
 def write_history(shop: Shop, num_events: int, folder: Path) -> int:

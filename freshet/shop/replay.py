@@ -32,6 +32,7 @@ from stream.settings import StreamSettings
 from stream.sources.content import is_pipe, proof_of
 from stream.sources.files import matching_files
 from stream.sources.lines import LineReader
+from stream.waiting import Stopped, unless_stopped
 
 AS_FAST_AS_POSSIBLE = 0.0  # a speed: no pauses
 
@@ -136,9 +137,15 @@ def replay(
                 return ReplayTotals()
     item_files = [_File(path, JSON_ITEM, settings) for path in item_paths]
     event_files = [_File(path, "", settings) for path in event_paths]
-    producer = EventProducer(
-        bootstrap, settings, encoding=plan.encoding, batch_size=plan.batch_size
-    )
+    try:
+        producer = unless_stopped(
+            lambda: EventProducer(
+                bootstrap, settings, encoding=plan.encoding, batch_size=plan.batch_size
+            ),
+            stop,
+        )
+    except Stopped:
+        return ReplayTotals()
     publisher = _Publisher(producer, [*item_files, *event_files], on_progress)
     pace = _Pace(plan.speed, stop, publisher.before_waiting)
     try:
@@ -159,17 +166,30 @@ def replay(
 
 @contextmanager
 def open_publisher(
-    bootstrap: str, settings: StreamSettings | None = None, *, batch_size: int = 64
+    bootstrap: str,
+    settings: StreamSettings | None = None,
+    *,
+    batch_size: int = 64,
+    stop: StopEvent | None = None,
 ) -> Iterator[Callable[[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]], None]]:
     """Yield a function that publishes dicts of catalogue items, then of neutral events,
     acknowledged when it returns.
 
+    Args:
+        bootstrap: "host:port", or several with commas.
+        settings: topics and limits; None: the defaults.
+        batch_size: interactions in one record.
+        stop: ends the wait for a broker that is away.
+
     Raises:
         PublishFailed: the broker does not answer or does not take an event.
+        Stopped: `stop` was set before a broker answered.
     """
     settings = settings or StreamSettings()
     decoder, searches = Decoder(settings), _Searches()
-    producer = EventProducer(bootstrap, settings, batch_size=batch_size)
+    producer = unless_stopped(
+        lambda: EventProducer(bootstrap, settings, batch_size=batch_size), stop or StopEvent()
+    )
 
     def publish_all(entries: Sequence[Mapping[str, Any]], content_type: str) -> None:
         for entry in entries:

@@ -7,6 +7,7 @@ from threading import Event
 from typing import TypeVar
 
 from stream.errors import QuarantineUnavailable, SourceUnavailable
+from stream.waiting import unless_stopped
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,12 @@ def connected(connect: Callable[[], _Connected], seconds: float, stop: Event) ->
 
     Raises:
         SourceUnavailable, QuarantineUnavailable: the last attempt's.
+        Stopped: `stop` was set while one waited for an answer.
     """
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return connect()
+            return unless_stopped(connect, stop)
         except (SourceUnavailable, QuarantineUnavailable) as error:
             if time.monotonic() >= deadline or stop.is_set():
                 raise

@@ -42,6 +42,7 @@ from stream.traces.journal import ENDING, Journal
 from stream.traces.journal import FOLDER as TRACES
 from stream.traces.limiter import TraceLimiter
 from stream.traces.tracer import Tracer
+from stream.waiting import Stopped
 from stream.worker import WorkerTotals, run_worker
 
 # More than any machine has cores for; twice as many take 20 GB to begin with.
@@ -251,6 +252,8 @@ def _apply_topics(  # what it works with
             lambda: KafkaSource(bootstrap, settings, metrics, needed=needed), seconds, stop
         )
         quarantine = connected(lambda: TopicQuarantine(bootstrap, settings), seconds, stop)
+    except Stopped:
+        return WorkerTotals()
     except (SourceUnavailable, QuarantineUnavailable):
         if stop.is_set():  # nobody waits for that broker any more
             return WorkerTotals()

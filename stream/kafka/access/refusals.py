@@ -39,8 +39,20 @@ _MEANINGS = tuple(
             r"ssl.handshake|handshake failed|wrong.version.number",
             "it does not speak TLS there; see stream.security_protocol",
         ),
-        # How a TLS alert reads to who expects the length of an answer.
-        (r"invalid frame length", "it speaks TLS there; set stream.security_protocol"),
+        # What something else says first reads as the length of an answer to who expects
+        # one: "HTTP", or the beginning of a TLS alert.
+        (
+            rf"invalid (frame length:|response size) {int.from_bytes(b'HTTP', 'big')}\b",
+            "it speaks HTTP there; give the address of a Kafka broker",
+        ),
+        (
+            r"invalid (frame length:|response size) 352\d{6}\b",
+            "it speaks TLS there; set stream.security_protocol",
+        ),
+        (
+            r"invalid (frame length|response size)",
+            "it speaks no Kafka there, or TLS; see the address, or stream.security_protocol",
+        ),
     )
 )
 _ENDED = re.compile(r"disconnected|broken pipe|transport failure|reset by peer", re.IGNORECASE)

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from freshet.shop import replay as replaying
 from freshet.shop.replay import ReplayPlan, ReplayTotals, open_publisher, replay
 from stream.errors import SourceUnreadable
 from stream.events.types import CatalogItem, Interaction
 from stream.settings import StreamSettings
+from stream.waiting import Stopped
 from testing.topics import events_in, messages_in
 from tests.conftest import TopicFactory
 
@@ -199,6 +201,22 @@ def test_nothing_of_a_damaged_file_is_published(tmp_path: Path) -> None:
 
     with pytest.raises(SourceUnreadable, match="is damaged"):
         replay(ReplayPlan(events=[str(path)]), "127.0.0.1:1", StreamSettings())
+
+
+def test_a_broker_that_is_away_is_not_waited_for_once_told_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends as one that is told to stop later does: with what was published."""
+    path, stop, done = write(tmp_path / "a.jsonl", [line(NOON_MS)]), StopEvent(), StopEvent()
+    monkeypatch.setattr(replaying, "EventProducer", lambda *_, **__: done.wait())
+    stop.set()
+
+    assert replay(ReplayPlan(events=[path]), "127.0.0.1:1", StreamSettings(), stop=stop) == (
+        ReplayTotals()
+    )
+    with pytest.raises(Stopped), open_publisher("127.0.0.1:1", stop=stop):
+        pass
+    done.set()
 
 
 def test_open_publisher(kafka_bootstrap: str, settings: StreamSettings) -> None:

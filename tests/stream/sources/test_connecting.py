@@ -8,6 +8,7 @@ import pytest
 from stream.errors import QuarantineUnavailable, SourceUnavailable
 from stream.sources import connecting
 from stream.sources.connecting import connected
+from stream.waiting import Stopped
 
 
 def test_a_broker_that_goes_away_during_the_start_is_waited_for(
@@ -40,3 +41,14 @@ def test_a_broker_that_stays_away_ends_the_start(seconds: float, *, is_stopped: 
 
     with pytest.raises(SourceUnavailable, match="no Kafka broker answers"):
         connected(connect, seconds, stop)
+
+
+def test_a_process_that_is_to_stop_waits_for_no_answer() -> None:
+    """One attempt takes as long as a broker is waited for at all, in one call."""
+    stop, done = Event(), Event()
+    stop.set()
+
+    with pytest.raises(Stopped):
+        connected(done.wait, 60.0, stop)
+
+    done.set()

@@ -391,6 +391,23 @@ def test_files_that_cannot_be_used(
         open_client("127.0.0.1:1", settings).partition_counts(["t"])
 
 
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        ("Invalid frame length: 1213486160", "it speaks HTTP there"),
+        (
+            "Invalid response size 1213486160 (0..100000000): increase receive.message.max.bytes",
+            "it speaks HTTP there",
+        ),
+        ("Receive failed: Invalid response size 352518912 (0..100000000)", "it speaks TLS there"),
+        ("Invalid frame length: 1397966893", "it speaks no Kafka there"),  # SSH-
+    ],
+)
+def test_what_speaks_something_else_is_told_by_its_first_bytes(cause: str, said: str) -> None:
+    """Not all that is no Kafka is TLS, and the limit that librdkafka names is none."""
+    assert said in unreachable("b:1", [cause], StreamSettings())
+
+
 def test_causes_that_say_more_count_more() -> None:
     """The last complaint is often only a consequence; one that nothing is known of is
     told as it is.
@@ -398,6 +415,7 @@ def test_causes_that_say_more_count_more() -> None:
     settings = StreamSettings()
     causes = ["Invalid frame length: 352518912", "socket disconnected"]
     assert "it speaks TLS there" in unreachable("b:1", causes, settings)
+
     late = ["socket disconnected", "Request timed out after 161 ms"]
     assert "ended the connection (socket disconnected)" in unreachable("b:1", late, settings)
     assert unreachable("b:1", ["socket disconnected", "111 ECONNREFUSED"], settings) == (
