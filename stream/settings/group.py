@@ -61,6 +61,11 @@ class GroupSettings:
     def _check_group(self) -> None:
         check_choice("kafka_client", self.kafka_client, KAFKA_CLIENTS)
         check_choice("group_protocol", self.group_protocol, GROUP_PROTOCOLS)
+        if not self.group_id:
+            raise SettingsInvalid(
+                "stream.group_id is empty; give the name of a consumer group, the same to all "
+                "workers of a store"
+            )
         if self.group_protocol == "consumer" and self.kafka_client != "confluent":
             raise SettingsInvalid(
                 f"stream.group_protocol is consumer, which {self.kafka_client} does not speak; "

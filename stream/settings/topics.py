@@ -1,10 +1,15 @@
 """Which topics are read, and what happens when one is not what it was."""
 
+import re
 from dataclasses import dataclass
 
+from stream.errors import SettingsInvalid
 from stream.settings.bounds import check_bounds, check_choice
 
 RECREATED_TOPIC_POLICIES = ("read", "stop")
+
+# What Kafka takes for a name.
+_TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,5 +53,33 @@ class TopicSettings:
     """
 
     def _check_topics(self) -> None:
+        self._check_topic_names()
         check_choice("on_topic_recreated", self.on_topic_recreated, RECREATED_TOPIC_POLICIES)
         check_bounds("topic_check_seconds", self.topic_check_seconds, 0.1, 3600.0)
+
+    def _check_topic_names(self) -> None:
+        """Check that each topic has a name that Kafka takes, and one meaning."""
+        read = {
+            name: getattr(self, name)
+            for name in ("clicks_topic", "sessions_topic", "catalog_topic", "erasures_topic")
+            if getattr(self, name)
+        }
+        for name, topic in {**read, "quarantine_topic": self.quarantine_topic}.items():
+            if not _TOPIC_NAME.fullmatch(topic):
+                raise SettingsInvalid(
+                    f"stream.{name} is {topic!r}; the name of a topic has letters, digits, '.', "
+                    "'_' and '-', 249 at the most"
+                )
+        for name in ("catalog_topic", "erasures_topic", "quarantine_topic"):
+            topic = getattr(self, name)
+            other = next((each for each in read if each != name and read[each] == topic), None)
+            if topic and other:
+                raise SettingsInvalid(
+                    f"stream.{name} is {topic!r}, and so is stream.{other}: "
+                    + (
+                        "what is rejected would come back and be rejected for ever"
+                        if name == "quarantine_topic"
+                        else "the topic says what its records are"
+                    )
+                    + "; give it a topic of its own"
+                )

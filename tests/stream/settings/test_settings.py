@@ -49,6 +49,33 @@ def test_value_out_of_bounds_is_refused(name: str, value: float) -> None:
         StreamSettings(**changed)
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"quarantine_topic": "freshet.clicks"}, "so is stream.clicks_topic: what is rejected"),
+        ({"quarantine_topic": "freshet.erasures"}, "so is stream.erasures_topic: what is rejected"),
+        ({"catalog_topic": "t", "sessions_topic": "t"}, "so is stream.sessions_topic: the topic"),
+        ({"erasures_topic": "freshet.catalog"}, "so is stream.erasures_topic: the topic says"),
+        ({"clicks_topic": "a b"}, "clicks_topic is 'a b'; the name of a topic has letters"),
+        ({"sessions_topic": "klicks-über"}, "sessions_topic is .* the name of a topic"),
+        ({"quarantine_topic": ""}, "quarantine_topic is ''; the name of a topic"),
+        ({"group_id": ""}, "group_id is empty; give the name of a consumer group"),
+    ],
+)
+def test_topics_that_would_be_misread_are_refused(values: dict[str, Any], said: str) -> None:
+    """Before a record is: what went to quarantine would come back, what is an item
+    would be an event, and a name that Kafka does not take would be waited for.
+    """
+    with pytest.raises(SettingsInvalid, match=said):
+        StreamSettings(**values)
+
+
+def test_actions_may_share_a_topic_and_topics_may_be_left_out() -> None:
+    """Their records say themselves what they are."""
+    assert StreamSettings(clicks_topic="all", sessions_topic="all").clicks_topic == "all"
+    assert not StreamSettings(sessions_topic="", catalog_topic="", erasures_topic="").catalog_topic
+
+
 @pytest.mark.parametrize("horizon_seconds", [1.0, 4 * 86400.0 - 1])
 def test_fold_age_shorter_than_twice_the_retention_is_refused(horizon_seconds: float) -> None:
     """What is still accepted must not be folded; none at all is the default."""
