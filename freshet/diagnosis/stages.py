@@ -1,7 +1,7 @@
 """Which stage holds answers up, from how the processes are. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from freshet.diagnosis.processes import Problem, ProcessStatus
@@ -9,6 +9,11 @@ from freshet.terminal.output import duration
 
 # Seconds that answers may be old where no server tells its objective; its default.
 _OBJECTIVE_SECONDS = 60.0
+
+# Seconds after which a newest event is said to be old; a day: a quiet night is not.
+# Twice as many: an old log that was replayed looks for a day more as if something were
+# missing.
+_OLD_SECONDS = 86_400.0
 
 
 class StageName(StrEnum):
@@ -70,6 +75,17 @@ class Verdict:
 
 _SYMPTOMS = {"FreshetAnswersBehind", "FreshetEmbeddingsStale"}
 """Problems that say that answers are late, and not why."""
+
+_LATE_STEPS = {
+    StageName.DURABLE: "see the stream: its log, and whether disk and CPU keep up",
+    StageName.PUBLISHED: "see the refresher: its log, and whether its rounds keep up",
+    StageName.SERVED: (
+        "see that the server reads the folder that the refresher writes: compare "
+        "fresh/GENERATION/NEWEST in the artifacts folder as both machines see it; where it is the "
+        "same, restart the server"
+    ),
+}
+"""What to do where answers are late and no process says why, by the slowest stage."""
 
 _OF_STREAM = {
     "FreshetBrokerSilent": StageName.BROKER,
@@ -133,20 +149,30 @@ def judge(processes: Sequence[ProcessStatus]) -> Verdict:
     blocked = next((stage for stage in stages if stage.blockers), None)
     if blocked is None and (is_late or symptoms):
         blocked = _slowest(stages)
-    cause = None
+    told = None
     if blocked is not None:
-        cause = (*blocked.blockers, *symptoms, None)[0]
+        # Where a server keeps an older generation, the refresher may be at the newer.
+        refused = [each for each in others if each.runbook == "FreshetSwapRefused"]
+        is_served = blocked.name == StageName.SERVED
+        told = (*blocked.blockers, *(refused if is_served else ()), *symptoms, None)[0]
     return Verdict(
         is_fresh=blocked is None,
         age_seconds=age,
         objective_seconds=objective,
         blocked_at=None if blocked is None else blocked.name,
-        cause=cause,
-        since_seconds=None if cause is None else cause.since_seconds or age,
+        cause=None if told is None or blocked is None else _with_step(told, blocked.name),
+        since_seconds=None if told is None else told.since_seconds or age,
         last_good=_last_good(processes, age, has_refresher=has_refresher),
         stages=tuple(stages),
-        others=tuple(problem for problem in others if problem is not cause),
+        others=tuple(problem for problem in others if problem is not told),
     )
+
+
+def _with_step(cause: Problem, stage: StageName) -> Problem:
+    """Return a cause with a next step that does not lead back here."""
+    if cause.runbook != "FreshetAnswersBehind":
+        return cause
+    return replace(cause, step=_LATE_STEPS.get(stage, cause.step))
 
 
 def _others_have_the_shards(processes: Sequence[ProcessStatus]) -> bool:
@@ -178,7 +204,7 @@ def _stage_of(process: ProcessStatus, problem: Problem, *, has_refresher: bool) 
         is_late = process.facts.get("behind_reason") == "publish"
         return StageName.PUBLISHED if is_late else StageName.EMBEDDED
     if problem.runbook == "FreshetSwapRefused" and has_refresher:
-        return None  # the overlay of the older generation goes on
+        return None  # the overlay of the older one may go on; where it does not, answers get old
     return _OF_SERVER.get(problem.runbook)
 
 
@@ -203,7 +229,7 @@ def _stages(
     published, how = _published(processes, has_refresher=has_refresher)
     served = _served(processes)
     rows = {
-        StageName.HAPPENED: (events, _ago("all that happened is in the graph until", events)),
+        StageName.HAPPENED: (events, _happened(events, waiting)),
         StageName.BROKER: (None, ", ".join(sorted(brokers)) or "no stream names a broker"),
         StageName.CONSUMED: (
             waiting,
@@ -220,6 +246,13 @@ def _stages(
         Stage(name=name, seconds=seconds, text=text, blockers=tuple(blockers[name]))
         for name, (seconds, text) in rows.items()
     ]
+
+
+def _happened(events: float | None, waiting: float | None) -> str:
+    text = _ago("all that happened is in the graph until", events)
+    if events is None or events <= _OLD_SECONDS or waiting:
+        return text
+    return f"{text}; nothing newer has come to every partition"
 
 
 def _embedding(processes: Sequence[ProcessStatus], *, has_refresher: bool) -> str:

@@ -191,13 +191,17 @@ def _late(facts: Facts) -> list[Problem]:
         return []
     waits, behind = facts.get("waits_for_overlay"), facts.get("overlay_behind")
     why = f"generation {waits} waits for its overlay" if waits else behind
+    step = "`freshet why-stale` says which stage holds them up"
+    if facts["newest_refused"] and not waits:
+        why = "what is refreshed is the generation that it refuses, or nothing"
+        step = "put a generation live that it takes, as above: the refresher follows"
     return [
         Problem(
             text=(
                 f"answers are {duration(age)} old, the objective is {duration(limit)}"
                 f"{f': {why}' if why else ''}"
             ),
-            step="`freshet why-stale` says which stage holds them up",
+            step=step,
             runbook="FreshetAnswersBehind",
             since_seconds=age,
         )

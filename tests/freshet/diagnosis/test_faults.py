@@ -290,7 +290,7 @@ FAULTS: dict[str, tuple[Callable[[ToldShop], None], str, str, tuple[str, ...]]] 
         _poison_burst,
         "stream 1",
         "FreshetQuarantineSurge",
-        ("23%", "malformed 300", "do not parse"),
+        ("23%", "malformed 300", "do not parse", "quarantine list --kafka kafka:9092 --since"),
     ),
     "producer clock a day ahead": (
         _producer_ahead,
@@ -470,6 +470,23 @@ def test_how_answers_do_is_told_and_noise_is_no_fault(shop: ToldShop) -> None:
     assert told["newest_clicks_change"] == "MRR -10.0% (-22.0% to +2.0%)"
     assert few["tuner"].facts["newest_clicks"] == "of 37 queries, too few to judge (200)"
     assert few["tuner"].facts["newest_clicks_change"] is None
+
+
+def test_late_answers_of_a_server_that_refuses_send_nobody_to_the_refresher() -> None:
+    """It may write as it should, for the generation that the server does not take."""
+    samples: Samples = {
+        "freshet_server_newest_refused": [({}, 1.0)],
+        "freshet_server_overlay_age_seconds": [({}, 228.0)],
+    }
+    told = {"last_refusal": "damaged", "overlay_behind": "see whether it runs"}
+    facts = {**server_facts(samples, time.time()), **told}
+
+    refused, late = server_problems(facts)
+
+    assert refused.runbook == "FreshetSwapRefused"
+    assert late.runbook == "FreshetAnswersBehind"
+    assert "see whether it runs" not in late.text
+    assert "generation live that it takes" in late.step
 
 
 def test_a_generation_unlike_the_one_before_is_named() -> None:

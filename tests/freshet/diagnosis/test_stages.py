@@ -178,6 +178,59 @@ def test_what_holds_up_no_answer_is_said_beside(system: System) -> None:
     }
 
 
+def test_a_refused_generation_is_why_answers_are_late(system: System) -> None:
+    """The refresher has gone on to the generation that the server refuses."""
+    system.facts["server"]["overlay_age_seconds"] = 230.0
+    system.breaks("server", "FreshetSwapRefused")
+    system.breaks("server", "FreshetAnswersBehind", 230.0)
+    verdict = system.verdict()
+
+    assert verdict.blocked_at == StageName.SERVED
+    assert verdict.cause is not None
+    assert (verdict.cause.runbook, verdict.cause.step) == ("FreshetSwapRefused", "do")
+    assert verdict.since_seconds == 230.0
+    assert [problem.runbook for problem in verdict.others] == ["FreshetAnswersBehind"]
+
+
+@pytest.mark.parametrize(
+    ("ages", "step"),
+    [
+        ((200.0, 200.5, 201.0), "see the stream"),
+        ((0.3, 200.5, 201.0), "see the refresher"),
+        ((0.3, 0.5, 201.0), "fresh/GENERATION/NEWEST"),
+    ],
+)
+def test_late_answers_that_nobody_explains_have_a_next_step_by_stage(
+    system: System, ages: tuple[float, float, float], step: str
+) -> None:
+    """That of the server's own problem is to ask what is asked here."""
+    system.facts["stream"]["reflected_age_seconds"] = ages[0]
+    system.facts["refresher"]["overlay_age_seconds"] = ages[1]
+    system.facts["server"]["overlay_age_seconds"] = ages[2]
+    system.breaks("server", "FreshetAnswersBehind", ages[2])
+    verdict = system.verdict()
+
+    assert verdict.cause is not None
+    assert verdict.cause.runbook == "FreshetAnswersBehind"
+    assert step in verdict.cause.step
+    assert verdict.others == ()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waits", "is_said"),
+    [(476_000_000.0, 0.0, True), (30_000.0, 0.0, False), (476_000_000.0, 5.0, False)],
+)
+def test_an_old_log_is_told_from_events_that_are_missing(
+    system: System, seconds: float, waits: float, *, is_said: bool
+) -> None:
+    """Its newest event is years old, and nothing is wrong with that."""
+    system.facts["stream"]["watermark_age_seconds"] = seconds
+    system.facts["stream"]["behind_seconds"] = waits
+    happened = system.verdict().stages[0]
+
+    assert ("nothing newer has come to every partition" in happened.text) == is_said
+
+
 @pytest.mark.parametrize(
     ("without_owner", "seconds", "is_fresh"),
     [(0.0, 0.9, True), (1.0, 0.9, False), (0.0, 61.0, False)],
