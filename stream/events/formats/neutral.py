@@ -209,7 +209,8 @@ def _advice(line: Mapping[str, Any]) -> str:
         for field, likely in _LIKELY_NAMES.items()
         if line.get(field) is None and (found := [name for name in likely if name in names])
     ]
-    return "rename what is misnamed" + (f", perhaps {', '.join(renamed)}" if renamed else "")
+    advice = "rename what is misnamed" + (f", perhaps {', '.join(renamed)}" if renamed else "")
+    return f"{advice}; or leave them, and say in [stream.mapping.event] which is what"
 
 
 def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:

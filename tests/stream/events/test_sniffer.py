@@ -197,7 +197,10 @@ def test_a_content_type_decides_before_the_source(source: str) -> None:
         ({"behavior": "pv", "time": 3, "user_id": "u", "item_id": "i"}, ["'behavior'", "'time'"]),
         (
             {"behavior": "pv", "time": 3, "user_id": "u", "item_id": "i"},
-            ["rename what is misnamed, perhaps 'time' to ts_ms, 'behavior' to type"],
+            [
+                "rename what is misnamed, perhaps 'time' to ts_ms, 'behavior' to type; or leave",
+                "and say in [stream.mapping.event] which is what",
+            ],
         ),
         (
             {"tsMs": 3, "type": "click", "sessionId": "s", "productId": "i", "SearchTerm": "q"},
