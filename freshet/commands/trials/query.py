@@ -200,7 +200,10 @@ def _all_events_until(receipt: Receipt) -> str:
 
 
 def _filter_line(report: FilterReport) -> str:
-    found = f"{report.num_matching} items match, found by {report.path or 'an unknown way'}"
+    matching = (
+        "1 item matches" if report.num_matching == 1 else f"{report.num_matching} items match"
+    )
+    found = f"{matching}, found by {report.path or 'an unknown way'}"
     if not report.unknown_attributes:
         return found
     return f"{found}; no item has {', '.join(map(repr, report.unknown_attributes))}"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from freshet.commands.trials.query import _filter_line
+from freshet_client import FilterPath, FilterReport
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
@@ -72,6 +74,14 @@ def test_what_is_not_fresh_enough_is_one_clear_line(
 
     assert (outcome.returncode, outcome.stdout) == (1, "")
     assert outcome.stderr.startswith("freshet: error: the answer ")
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 items"), (1, "1 item"), (2, "2 items")])
+def test_what_matches_a_filter_is_counted_in_words(number: int, said: str) -> None:
+    """Of one item in the singular."""
+    report = FilterReport(num_matching=number, path=FilterPath.EXACT, unknown_attributes=())
+
+    assert _filter_line(report).startswith(f"{said} match")
 
 
 def test_a_filter_is_asked_by_options(target: str, run: Command) -> None:
