@@ -114,6 +114,53 @@ def summed_products(
     return RowSums(named, sums)
 
 
+def add_distinct(target: Float32s, index: Int64s, values: Float32s) -> None:
+    """Add ``values[n]`` to ``target[index[n]]``, for every `n`, none twice."""
+    if IS_NATIVE:
+        add_rows(target, index, values)
+    else:
+        target[index] += values
+
+
+class Moves(NamedTuple):
+    """How far sums are from what was before, and how long they are.
+
+    Attributes:
+        moved: ``float32 [n]``.
+        length: ``float32 [n]``.
+    """
+
+    moved: Float32s
+    length: Float32s
+
+
+Term = tuple[Float32s, Float32s]
+"""Rows ``float32 [num_rows, dim]`` of a sum, and the weight ``float32 [n]`` of each
+that is asked; where it is 0 a row counts for nothing, whatever it has.
+"""
+
+
+def moves_of(before: Float32s, index: Int64s, terms: tuple[Term, ...]) -> Moves:
+    """Return how far sums of weighted rows are from what was before.
+
+    No sum is kept: where few have moved, most are of no other use.
+
+    Args:
+        before: ``float32 [num_rows, dim]``.
+        index: ``int64 [n]``, the rows, of `before` and of each term.
+        terms: of the sums, one to nine.
+    """
+    if IS_NATIVE:
+        index = np.ascontiguousarray(index, dtype=np.int64)
+        found = freshet_native.moves_of(before, index, terms)
+        return Moves(*(np.frombuffer(each, dtype=np.float32) for each in found))
+    sums = np.zeros((len(index), before.shape[1]), dtype=np.float32)
+    for rows, weight in terms:
+        counts = np.flatnonzero(weight)
+        sums[counts] += weight[counts, None] * rows[index[counts]]
+    return Moves(norms(sums - before[index]), norms(sums))
+
+
 def add_numbers(target: Float64s | Float32s, index: Int64s, values: NDArray[np.floating]) -> None:
     """Add ``values[n]`` to ``target[index[n]]``, for every `n`."""
     # Of one type, numpy adds them without a look at each.

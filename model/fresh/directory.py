@@ -129,17 +129,31 @@ class Directory:
         state = self._states.get(key)
         return text_of(state) if state is not None else ""
 
-    def new_text(self, slot: int, *, is_item: bool) -> NodeText | None:
-        """Return what is read of an active node; None: what was read when the
-        generation was made.
+    def new_texts(self, slots: Int64s, *, is_item: bool) -> list[NodeText | None]:
+        """Return what is read of active nodes; None: what was read when the generation
+        was made.
         """
-        row = int(self._graph.nodes.columns.row[slot])
-        if not is_item:
-            return None if row >= 0 else _query_text(self.query_text(slot))
+        rows = self._graph.nodes.columns.row[slots].tolist()
+        each = zip(slots.tolist(), rows, strict=True)
+        if is_item:
+            return [self._new_item_text(slot, row) for slot, row in each]
+        names, keys = self._names[False], self._key_of_new
+        return [None if row >= 0 else _query_text(names.get(keys[slot], "")) for slot, row in each]
+
+    def _new_item_text(self, slot: int, row: int) -> NodeText | None:
         state = self._states.get(self.item_key(slot))
         if state is not None:
             return NodeText(text_of(state), state.title)
         return None if row >= 0 else NodeText("", "")
+
+    def query_texts(self, slots: Int64s) -> list[str]:
+        """Return the texts of queries; empty: it is erased."""
+        rows = self._graph.nodes.columns.row[slots].tolist()
+        names, keys = self._names[False], self._key_of_new
+        return [
+            self.query_text(slot) if row >= 0 else names.get(keys[slot], "")
+            for slot, row in zip(slots.tolist(), rows, strict=True)
+        ]
 
     def query_text(self, slot: int) -> str:
         """Return the text of a query; empty: it is erased."""

@@ -78,7 +78,7 @@ class NodeRows:
 
     def queries(self, slots: Int64s) -> QueryRows:
         """Return the rows of queries, without those that are erased."""
-        texts = [self._directory.query_text(slot) for slot in slots.tolist()]
+        texts = self._directory.query_texts(slots)
         kept = [place for place, text in enumerate(texts) if text]
         named = [texts[place] for place in kept]
         clicked = self._graph.feedback.new_clicks(slots[kept])
@@ -160,7 +160,7 @@ class NodeRows:
         """
         columns = self._graph.nodes.columns
         first = len(self._generation.query_keys) if is_item else 0
-        texts = [self._directory.new_text(slot, is_item=is_item) for slot in slots.tolist()]
+        texts = self._directory.new_texts(slots, is_item=is_item)
         vectors = self._published.of(
             columns.vector[slots],
             columns.row[slots] - first,

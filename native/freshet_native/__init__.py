@@ -16,7 +16,13 @@ from freshet_native._records import (
     united,
 )
 from freshet_native._requests import plain_request, row_of
-from freshet_native._vectors import add_products, codes_of, nearest, nearest_in_cells
+from freshet_native._vectors import (
+    add_products,
+    codes_of,
+    moves_of,
+    nearest,
+    nearest_in_cells,
+)
 
 __all__ = [
     "TextColumn",
@@ -26,6 +32,7 @@ __all__ = [
     "cut",
     "hits_of",
     "indexes_of",
+    "moves_of",
     "nearest",
     "nearest_in_cells",
     "plain_request",

@@ -284,6 +284,72 @@ static PyObject *add_products(PyObject *Py_UNUSED(module), PyObject *args) {
     return result;
 }
 
+/* Sees a sequence of pairs, rows and a weight for each of `count`, as terms, as many as `given`
+ * has room for; their arrays are in `given`, two a term. Returns how many; -1: they are none. */
+static Py_ssize_t terms_of(PyObject *pairs, Py_ssize_t count, size_t dim, Term *terms,
+                           Py_buffer *given) {
+    Py_ssize_t num_terms = PyTuple_Check(pairs) ? PyTuple_Size(pairs) : -1;
+    if (num_terms < 1 || num_terms > MOST_TERMS)
+        return -1;
+    for (Py_ssize_t number = 0; number < num_terms; number++) {
+        PyObject *from, *weight;
+        Py_buffer *rows = given + 2 * number, *weights = rows + 1;
+        PyObject *pair = PyTuple_GetItem(pairs, number);
+        if (!PyTuple_Check(pair) || !PyArg_ParseTuple(pair, "OO", &from, &weight) ||
+            PyObject_GetBuffer(from, rows, PyBUF_STRIDES) != 0 ||
+            PyObject_GetBuffer(weight, weights, PyBUF_SIMPLE) != 0 ||
+            table_of(rows, &terms[number].rows) != dim ||
+            weights->len != count * (Py_ssize_t)sizeof(float))
+            return -1;
+        terms[number].weight = weights->buf;
+    }
+    return num_terms;
+}
+
+static PyObject *moves_of(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *from, *pairs, *result = NULL;
+    Py_buffer before = {0}, index, given[2 * MOST_TERMS] = {{0}};
+    if (!PyArg_ParseTuple(args, "Oy*O:moves_of", &from, &index, &pairs))
+        return NULL;
+    Table old = {0};
+    Term terms[MOST_TERMS];
+    Py_ssize_t count = index.len / 8, num_terms = -1;
+    size_t dim = 0;
+    if (PyObject_GetBuffer(from, &before, PyBUF_STRIDES) == 0)
+        dim = table_of(&before, &old);
+    if (dim > 0 && index.len % 8 == 0 && are_rows(index.buf, count, &old))
+        num_terms = terms_of(pairs, count, dim, terms, given);
+    for (Py_ssize_t number = 0; number < num_terms; number++)
+        if (!are_rows(index.buf, count, &terms[number].rows))
+            num_terms = -1;
+    if (num_terms < 0) {
+        PyErr_Clear();
+        PyErr_SetString(PyExc_ValueError, "terms must be one to nine pairs of float32 rows of one "
+                                          "length and as many weights as indexes, which are int64 "
+                                          "of rows that there are");
+    } else {
+        PyObject *moved = PyByteArray_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(float));
+        PyObject *length = PyByteArray_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(float));
+        if (moved != NULL && length != NULL) {
+            float *far = (float *)PyByteArray_AsString(moved);
+            float *lengths = (float *)PyByteArray_AsString(length);
+            Py_BEGIN_ALLOW_THREADS
+            measure_moves(&old, terms, (size_t)num_terms, index.buf, count, dim, far, lengths);
+            Py_END_ALLOW_THREADS
+            result = PyTuple_Pack(2, moved, length);
+        }
+        Py_XDECREF(moved);
+        Py_XDECREF(length);
+    }
+    for (size_t number = 0; number < sizeof given / sizeof *given; number++)
+        if (given[number].obj != NULL)
+            PyBuffer_Release(given + number);
+    if (before.obj != NULL)
+        PyBuffer_Release(&before);
+    PyBuffer_Release(&index);
+    return result;
+}
+
 static PyMethodDef functions[] = {
     {"nearest", nearest, METH_VARARGS,
      "nearest(vectors, stored, codes, ids, firsts, lasts, hidden, vector, k, rounding): ids and "
@@ -294,6 +360,9 @@ static PyMethodDef functions[] = {
     {"add_products", add_products, METH_VARARGS,
      "add_products(target, index, weight, source, place): adds weight[n] * source[place[n]] to "
      "target[index[n]]."},
+    {"moves_of", moves_of, METH_VARARGS,
+     "moves_of(before, index, ((rows, weight), ...)): how far the sum of weight[n] * "
+     "rows[index[n]] is from before[index[n]], and how long it is."},
     {"codes_of", codes_of, METH_VARARGS,
      "codes_of(vectors, stored, dim): what nearest reads first."},
     {NULL, NULL, 0, NULL},

@@ -5,8 +5,10 @@ import pytest
 
 import model.sums
 from model.sums import (
+    add_distinct,
     add_numbers,
     add_products,
+    moves_of,
     summed_products,
     sums_of_runs,
 )
@@ -67,3 +69,45 @@ def test_sums_of_runs_are_those_of_reduceat(tail: int) -> None:
     expected = np.add.reduceat(rows.astype(np.float64), firsts, axis=0)
 
     np.testing.assert_allclose(sums_of_runs(rows, firsts), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("is_native", [False, True])
+@pytest.mark.parametrize("dim", [1, 7, 128, 131])
+@pytest.mark.parametrize("num_terms", [1, 3, 9])
+def test_moves_are_those_of_the_sums(
+    monkeypatch: pytest.MonkeyPatch, num_terms: int, dim: int, is_native: bool
+) -> None:
+    """In NumPy and in C; a weight of 0 leaves out what is not finite."""
+    monkeypatch.setattr(model.sums, "IS_NATIVE", is_native)
+    random = np.random.default_rng(dim)
+    before, *rows = random.normal(size=(num_terms + 1, 40, 2, dim)).astype(np.float32)
+    index = random.permutation(40)[:25]
+    weights = random.normal(size=(num_terms, 25)).astype(np.float32)
+    weights[0, :5] = 0.0
+    rows[0][index[:5]] = np.nan
+    terms = tuple((each[:, 1], weight) for each, weight in zip(rows, weights, strict=True))
+    sums = sum(
+        weight.astype(np.float64)[:, None] * np.nan_to_num(each[index, 1])
+        for each, weight in zip(rows, weights, strict=True)
+    )
+
+    found = moves_of(before[:, 1], index, terms)
+
+    expected = np.linalg.norm(sums - before[index, 1], axis=1)
+    np.testing.assert_allclose(found.moved, expected, rtol=1e-4)
+    np.testing.assert_allclose(found.length, np.linalg.norm(sums, axis=1), rtol=1e-4, atol=1e-4)
+    rows[0][index[5]] = np.inf
+    assert not np.isfinite(moves_of(before[:, 1], index, terms).moved[5])
+
+
+@pytest.mark.parametrize("is_native", [False, True])
+def test_rows_are_added_to_distinct_ones(monkeypatch: pytest.MonkeyPatch, is_native: bool) -> None:
+    """To those that are named, alone."""
+    monkeypatch.setattr(model.sums, "IS_NATIVE", is_native)
+    target = np.ones((4, 2, 3), dtype=np.float32)
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+    add_distinct(target[:, 1], np.array([3, 0]), values)
+
+    assert target[:, 1].tolist() == [[4, 5, 6], [1, 1, 1], [1, 1, 1], [1, 2, 3]]
+    assert (target[:, 0] == 1).all()

@@ -57,3 +57,24 @@ def test_rows_that_cannot_be_written_are_refused() -> None:
 
     with pytest.raises((BufferError, ValueError)):
         freshet_native.add_products(kept, ONE, WEIGHT, ROWS, ONE)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param((ROWS, ONE + 3, ((ROWS, WEIGHT),)), id="no such row before"),
+        pytest.param((ROWS, ONE + 2, ((ROWS[:2], WEIGHT),)), id="no such row of a term"),
+        pytest.param((ROWS, ONE - 1, ((ROWS, WEIGHT),)), id="a row before the first"),
+        pytest.param((ROWS, ONE, ((ROWS, WEIGHT[:0]),)), id="too few weights"),
+        pytest.param((ROWS, ONE, ((ROWS[:, :3], WEIGHT),)), id="rows of another length"),
+        pytest.param((ROWS, ONE, ((ROWS.astype(np.float64), WEIGHT),)), id="float64"),
+        pytest.param((ROWS, ONE, ()), id="no terms"),
+        pytest.param((ROWS, ONE, ((ROWS, WEIGHT),) * 10), id="too many terms"),
+        pytest.param((ROWS, ONE, ((ROWS, WEIGHT), (ROWS,))), id="a term without weights"),
+        pytest.param((ROWS, ONE, [(ROWS, WEIGHT)]), id="no tuple"),
+    ],
+)
+def test_moves_of_what_does_not_fit_are_refused(given: tuple[Any, ...]) -> None:
+    """Before anything is read."""
+    with pytest.raises(ValueError, match="one to nine pairs"):
+        freshet_native.moves_of(*given)

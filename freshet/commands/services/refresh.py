@@ -20,6 +20,7 @@ from model.artifact.overlay.folder import OverlayFolder
 from model.fresh.limits import RoundLimits
 from model.fresh.state import FreshState
 from model.refresher.loop import run_refresher
+from model.refresher.memory import keep_memory
 from model.refresher.metrics import RefresherMetrics
 from model.refresher.parts import Parts
 from stream.feed.reader import open_feed
@@ -87,6 +88,7 @@ def refresh(
     source = _one_source(store, checkpoints)
     config = begin(config_file, log_level="INFO")
     settings, stream_settings = config.refresh(fresh_every_seconds=every), config.stream()
+    keep_memory()
     limits = RoundLimits(
         max_round_nodes=settings.max_round_nodes, max_neighbours=settings.max_neighbours
     )

@@ -16,7 +16,7 @@ from model.fresh.active.origin import Clicks, Origin
 from model.fresh.active.waiting import Sender, Waiting
 from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
-from model.sums import add_numbers, add_products, norms, summed_products
+from model.sums import add_distinct, add_numbers, add_products, norms, summed_products
 from stream.dtypes import Bools, Float32s, Int64s
 
 # The least relative change of a message that is passed on; float16 rounds off a sixth
@@ -165,25 +165,27 @@ class ActiveGraph:
         columns, count = self.nodes.columns, self.nodes.count
         change = np.zeros(count, dtype=np.float32)
         for layer in range(self._num_layers):
-            sent = self.nodes.to_send(slots, layer)
-            moved = sent - columns.sent[slots, layer]
-            size = norms(moved)
+            size, length = self.nodes.moves_to_send(slots, layer)
             with np.errstate(invalid="ignore"):
-                tells = np.isfinite(size) & (size > _LEAST_CHANGE * norms(sent))
-            told, moved, size = slots[tells], moved[tells], size[tells]
-            columns.sent[told, layer] = sent[tells]
-            change[told] += size
+                tells = np.isfinite(size) & (size > _LEAST_CHANGE * length)
+            told = slots[tells]
+            sent = self.nodes.to_send(told, layer)
+            moved = sent - columns.sent[told, layer]
+            columns.sent[told, layer] = sent
+            change[told] += size[tells]
             found = self.links.of(told)
             weight = self.links.weights(found.link)
             others, heard = summed_products(found.other, weight, moved, found.place, count)
-            columns.heard[others, layer] += heard
+            add_distinct(columns.heard[:, layer], others, heard)
             degree = columns.weight[others]
             movement = np.zeros(len(others))
             np.divide(norms(heard), np.sqrt(degree), out=movement, where=degree > 0)
             columns.unrest[others] += (movement * columns.sensitivity[others]).astype(np.float32)
             if layer + 1 < self._num_layers:
                 columns.heard[told, layer + 1] += columns.returns[told, None] * moved
-            slots = np.union1d(slots, others)
+            is_met = np.zeros(count, dtype=np.bool_)
+            is_met[slots] = is_met[others] = True
+            slots = np.flatnonzero(is_met)
         if self.waiting is not None:
             known = np.flatnonzero((change > 0) & (columns.row[:count] >= 0))
             self.waiting.offer(Sender(columns.row[known], change[known]))

@@ -10,6 +10,7 @@ from model.fresh.active.changed_sets import ChangedSets, Sets, TouchedSets
 from model.fresh.active.nodes import ActiveRows, Nodes
 from model.fresh.active.origin import Origin
 from model.sums import (
+    add_distinct,
     add_numbers,
     add_products,
     norms,
@@ -80,13 +81,12 @@ class Hyperedges:
         that has changed enough.
         """
         columns = self._nodes.columns
+        size, length = self._nodes.moves_to_carry(slots)
+        with np.errstate(invalid="ignore", over="ignore"):
+            slots = slots[np.isfinite(size) & (size > _LEAST_CHANGE * length)]
         carried = self._nodes.to_carry(slots)
         moved = carried - columns.carried[slots]
-        with np.errstate(invalid="ignore", over="ignore"):
-            size = norms(moved)
-            tells = np.isfinite(size) & (size > _LEAST_CHANGE * norms(carried))
-        slots, moved = slots[tells], moved[tells]
-        columns.carried[slots] = carried[tells]
+        columns.carried[slots] = carried
         columns.drift[slots] += moved
         self._hear(self._changed.of(slots), moved)
         self._hear(self._known_sets(slots), moved)
@@ -163,7 +163,7 @@ class Hyperedges:
         told, heard = summed_products(
             touched.member, share, said, touched.of_set, self._nodes.count
         )
-        columns.hypergraph[told] += heard
+        add_distinct(columns.hypergraph, told, heard)
         movement = norms(heard) / np.maximum(columns.hyperedges[told], 1.0)
         columns.unrest[told] += (movement * columns.set_sensitivity[told]).astype(np.float32)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from model.fresh.active.origin import NodeStates
 from model.fresh.network import ChannelRows, FrozenNetwork, Joined
-from model.sums import norms
+from model.sums import Moves, add_products, moves_of, norms
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 
 # Slots that there is room for at first. Twice as many: twice the memory of a refresher
@@ -163,16 +163,29 @@ class Nodes:
 
     def to_send(self, slots: Int64s, layer: int) -> Float32s:
         """Return ``float32 [n, dim]``, what nodes send for a layer by their state."""
+        rows, share = self._to_send(slots, layer)
+        sent = np.zeros((len(slots), rows.shape[1]), dtype=np.float32)
+        told = np.flatnonzero(share)
+        add_products(sent, told, share[told], rows, slots[told])
+        return sent
+
+    def moves_to_send(self, slots: Int64s, layer: int) -> Moves:
+        """Return how far what nodes send for a layer, by their state, is from what they
+        sent last.
+        """
+        rows, share = self._to_send(slots, layer)
+        return moves_of(self.columns.sent[:, layer], slots, ((rows, share),))
+
+    def moves_to_carry(self, slots: Int64s) -> Moves:
+        """Return how far what hyperedges are to have of nodes, by their state, is from
+        what they were told last.
+        """
         columns = self.columns
-        weight = columns.weight[slots]
-        if layer:
-            value, share = columns.heard[slots, layer - 1], weight
-        else:
-            value, share = columns.own[slots], np.sqrt(weight)
-        sent = np.zeros_like(value)
-        np.divide(value, share.astype(np.float32)[:, None], out=sent, where=share[:, None] > 0)
-        messages: Float32s = sent.astype(np.float32)
-        return messages
+        fed = np.float32(self._network.fed_bipartite or 0.0)
+        share = fed * _over(np.sqrt(columns.weight[slots]))
+        layers = [(columns.heard[:, layer], share) for layer in range(columns.heard.shape[1])]
+        own = columns.own, np.ones(len(slots), dtype=np.float32)
+        return moves_of(columns.carried, slots, (own, *layers))
 
     def vectors(self, slots: Int64s, heard: Float32s | None = None) -> Float32s:
         """Return ``float32 [n, dim]``, unit vectors by the state; NaN where it is not
@@ -224,6 +237,15 @@ class Nodes:
         outside = slots[columns.hyperedges[slots] < 1.0]
         columns.hyperedges[outside], columns.hypergraph[outside] = 0.0, 0.0
 
+    def _to_send(self, slots: Int64s, layer: int) -> tuple[Float32s, Float32s]:
+        """Return the rows that messages for a layer are made of, and what each node
+        sends of its own, ``float32 [n]``.
+        """
+        columns, weight = self.columns, self.columns.weight[slots]
+        if layer:
+            return columns.heard[:, layer - 1], _over(weight)
+        return columns.own, _over(np.sqrt(weight))
+
     def _bipartite(self, slots: Int64s, heard: Float32s | None = None) -> Float32s:
         columns = self.columns
         root = np.sqrt(columns.weight[slots]).astype(np.float32)[:, None]
@@ -243,3 +265,10 @@ class Nodes:
             grown[field.name] = np.zeros((room, *old.shape[1:]), dtype=old.dtype)
             grown[field.name][: self.count] = old[: self.count]
         self.columns = NodeColumns(**grown)
+
+
+def _over(shares: Float64s) -> Float32s:
+    """Return 1 over each, 0 where there is none."""
+    over = np.zeros(len(shares), dtype=np.float32)
+    np.divide(1.0, shares, out=over, where=shares > 0, casting="same_kind")
+    return over
