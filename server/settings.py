@@ -1,6 +1,6 @@
 """The server's settings, checked when they are made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from model.artifact.private_files import HAS_PRIVATE_FILES
 from server.errors import SettingsInvalid
@@ -10,6 +10,9 @@ from server.listening.addresses import split_address
 # and a slip of a few digits took the machine.
 _MOST_WORKERS = 256
 _MOST_THREADS = 1024
+# 30 days: a unit mistaken, or a zero too many. Beyond centuries a thread that is to
+# wait for so long ends with an error instead.
+_MOST_SECONDS = 30 * 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +264,10 @@ class ServerSettings:
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name, most in (("workers", _MOST_WORKERS), ("num_threads", _MOST_THREADS)):
             _require(getattr(self, name) <= most, name, getattr(self, name), f"at most {most}")
+        for name in (each.name for each in fields(self) if each.name.endswith("_seconds")):
+            _require(
+                getattr(self, name) <= _MOST_SECONDS, name, getattr(self, name), "at most 30 days"
+            )
         for name in (
             "watch_every_seconds",
             "retry_seconds",
