@@ -10,6 +10,7 @@ from server.listening.addresses import split_address
 # and a slip of a few digits took the machine.
 _MOST_WORKERS = 256
 _MOST_THREADS = 1024
+_MOST_COUNT = (1 << 31) - 1  # what gRPC and the system count in
 # 30 days: a unit mistaken, or a zero too many. Beyond centuries a thread that is to
 # wait for so long ends with an error instead.
 _MOST_SECONDS = 30 * 86_400.0
@@ -260,6 +261,9 @@ class ServerSettings:
         )
         for name in counts:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+            _require(
+                getattr(self, name) <= _MOST_COUNT, name, getattr(self, name), "at most 2147483647"
+            )
         for name in ("num_canaries", "num_warmups", "caller_concurrency", "hit_cache_bytes"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name, most in (("workers", _MOST_WORKERS), ("num_threads", _MOST_THREADS)):

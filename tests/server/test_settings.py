@@ -53,6 +53,7 @@ def test_another_address_is_refused(address: str) -> None:
         ("workers", 0),
         ("workers", 257),
         ("max_calls_per_connection", 0),
+        ("max_connections", 1 << 31),
         ("watch_every_seconds", 0.0),
         ("retry_seconds", -1.0),
         ("grace_seconds", -0.1),
