@@ -8,6 +8,7 @@ from typing import Any
 from freshet.console.history import Series
 from freshet.console.stage_seconds import STAGES
 from freshet.console.watch import View
+from freshet.diagnosis.kinds.stream import quarantine_of
 from freshet.diagnosis.processes import ProcessStatus
 from freshet.diagnosis.status import headline, is_well
 from freshet.probe import Samples
@@ -74,6 +75,11 @@ def partitions(view: View) -> Document:
     }
 
 
+def _quarantines(streams: Sequence[ProcessStatus]) -> list[str]:
+    """Return where the records are, as `freshet quarantine` is told."""
+    return sorted({quarantine_of(each.facts["broker"]) for each in streams if each.facts})
+
+
 def quarantine(view: View) -> Document:
     """Return how many messages were rejected, by reason, the most frequent lately
     first.
@@ -99,6 +105,7 @@ def quarantine(view: View) -> Document:
         "waiting_seconds": max(
             (each.number("quarantine_waiting_seconds") for each in streams), default=0.0
         ),
+        "where": _quarantines(streams),
         "silent": [each.name for each in streams if not each.facts],
         "is_known": bool(samples),
     }

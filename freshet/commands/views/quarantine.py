@@ -29,6 +29,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _TOO_LATE = "too_late"
 
+_NEEDS_STREAMS = "what comes in does where the streams run under these settings, too"
+_IS_UP_TO_STREAMS = (
+    "published again: the streams read them by their own settings, and `freshet status` says "
+    "whether they quarantine them again"
+)
+
 
 @dataclass(frozen=True)
 class _Wanted:
@@ -220,7 +226,8 @@ def quarantine_replay(  # the options of the command
     Each is decoded again as it came, under today's settings and clock. Of a store's
     file, what is good is applied to the store and leaves the quarantine; no process may
     be writing the store. Of the topic, it is published again to the partition that it
-    came from, where the stream reads it. What is refused again stays. Repeats change
+    came from, where the streams read it by their own settings: start them again first
+    where these have changed. What is refused again stays. Repeats change
     nothing, so it can be done as often as you like.
 
     Records of the topic that were too_late are published only with --reason too_late:
@@ -243,6 +250,8 @@ def quarantine_replay(  # the options of the command
     click.echo(_as_text(found, held_back))
     if dry_run:
         click.echo("nothing was changed", err=True)
+    if wanted.kafka is not None and len(held_back) < len({record.place for record in found}):
+        click.echo(_NEEDS_STREAMS if dry_run else _IS_UP_TO_STREAMS, err=True)
 
 
 @quarantine.command(name="redact")

@@ -51,7 +51,7 @@ function generation(each, found) {
   const why = [...each.gate_reasons, ...(each.reason ? [each.reason] : [])];
   const gate = element(
     "td",
-    { class: "words" },
+    why.length === 0 ? {} : { class: "words" }, // room for reasons, where there are some
     element("span", { class: `word ${each.gate_passed ? "good" : "bad"}` }, each.gate_passed ? "passed" : "refused"),
     why.length === 0 ? null : element("ul", { class: "reasons" }, why.map((reason) => element("li", {}, foreign(reason)))),
   );
@@ -203,17 +203,27 @@ export async function quarantine(signal) {
       silent,
       found.waiting_seconds > 0 ? element("p", { class: "bar" }, `The quarantine has taken no record for ${duration(found.waiting_seconds)}, and the stream waits for it.`) : null,
       element("p", {}, `Rejected in the last five minutes: ${count(recent)}${part}; since the streams started: ${count(total)}.`),
-      spark(history.values.rejected ?? [], "rejected in five minutes, over the last hour", count),
+      trend(history.values.rejected ?? []),
       rows.length === 0
         ? element("p", { class: "panel" }, "Nothing was rejected since the streams started.")
         : element(
             "section",
             { class: "panel" },
             table("By reason", ["reason", "what it means", "#last 5 minutes", "#since the start"], rows),
-            element("p", { class: "quiet" }, "The records themselves: ", element("code", {}, "freshet quarantine list"), "; once the cause is mended, ", element("code", {}, "freshet quarantine replay"), " lets them in."),
+            element("p", { class: "quiet" }, "The records themselves: ", ...commands("list", found.where), ". Once the cause is mended they are let in by ", ...commands("replay", found.where), "."),
           ),
     ],
   };
+}
+
+// How many were rejected at each look, where any was.
+function trend(rejected) {
+  if (!rejected.some((value) => value > 0)) return null;
+  return element("p", { class: "quiet trend" }, "Rejected in five minutes, over the last hour:", spark(rejected, "rejected in five minutes, over the last hour", count));
+}
+
+function commands(verb, places) {
+  return places.flatMap((where, place) => [place > 0 ? ", " : "", element("code", {}, foreign(`freshet quarantine ${verb} ${where}`))]);
 }
 
 function silence(found) {

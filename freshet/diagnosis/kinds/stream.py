@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from freshet.diagnosis.kinds.answering import answer_of, down
-from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
+from freshet.diagnosis.processes import Facts, Problem, ProcessStatus, Value
 from freshet.probe import Samples, Scrape, label, total
 from freshet.terminal.output import duration
 from stream.kafka.access.connection import NO_TOPIC
@@ -239,18 +239,28 @@ def _losses(facts: Facts) -> list[Problem]:
     ]
 
 
+def quarantine_of(broker: Value) -> str:
+    """Return the option of `freshet quarantine` that says where a stream's records are.
+
+    Args:
+        broker: whose records it reads, HOST:PORT[,HOST:PORT]; None: files.
+    """
+    return f"--kafka {broker}" if broker else "--store STORE"
+
+
 def _rejections(facts: Facts) -> list[Problem]:
     came, rejected = _number(facts, "recent_messages"), _number(facts, "recent_quarantined")
     if rejected < _LEAST_REJECTED or rejected <= _MOST_REJECTED * came:
         return []
+    where = quarantine_of(facts.get("broker"))
     return [
         Problem(
             text=(
                 f"{rejected / came:.0%} of the {came:,.0f} messages of the last five minutes were "
                 f"quarantined: {facts['quarantine_reasons']}"
             ),
-            step="`freshet quarantine list --kafka HOST:PORT --since 10m` shows them; mend the "
-            "producer, then publish them again or `freshet quarantine replay`",
+            step=f"`freshet quarantine list {where} --since 10m` shows them; mend the producer, "
+            f"then publish them again or `freshet quarantine replay {where}`",
             runbook="FreshetQuarantineSurge",
         )
     ]

@@ -285,6 +285,28 @@ def test_a_thousand_partitions_stay_usable(browser: Browser, serve: Serve, shop:
     assert browser.driver.execute_script("return document.activeElement.value") == "clicks-99"
 
 
+def test_a_gate_without_reasons_takes_no_room_on_a_telephone(
+    browser: Browser, serve: Serve
+) -> None:
+    """The columns behind it have to be seen, too."""
+    browser.set_view(width=_NARROW, height=900)
+    browser.open(f"{serve().url}#/generations")
+    _shows(browser, "passed")
+    width = "return document.querySelector('tbody td:nth-child(3)').offsetWidth"
+
+    assert 0 < browser.driver.execute_script(width) < 120
+
+
+def test_the_quarantine_names_its_commands_whole(
+    browser: Browser, serve: Serve, shop: ToldShop
+) -> None:
+    """With the broker that the streams read."""
+    shop.streams[0].count_quarantined({"malformed": 3})
+    browser.open(f"{serve().url}#/quarantine")
+    _shows(browser, "freshet quarantine list --kafka kafka:9092")
+    _shows(browser, "freshet quarantine replay --kafka kafka:9092")
+
+
 def test_empty_pages_say_why(browser: Browser, serve: Serve, shop: ToldShop) -> None:
     """No rejected record, no partition, no server: each in words."""
     console = serve()

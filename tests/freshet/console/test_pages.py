@@ -78,6 +78,7 @@ def test_the_quarantine_by_reason(serve: Serve, shop: ToldShop) -> None:
     assert (second["reason"], second["total"]) == ("too_late", 1)
     assert first["meaning"].startswith("the bytes do not parse")
     assert found["recent_messages"] == 3000 + 6
+    assert found["where"] == ["--kafka kafka:9092"]
 
 
 def test_generations_with_their_verdict(serve: Serve, shop: ToldShop) -> None:

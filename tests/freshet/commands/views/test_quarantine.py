@@ -344,6 +344,7 @@ def test_records_replayed_twice_change_nothing(
     consume(kafka_bootstrap, root, replace(roomy, max_query_bytes=16), len(events))
     quarantined = read_quarantine_topic(kafka_bootstrap, roomy)
 
+    dry = run("quarantine", "replay", "--kafka", kafka_bootstrap, "--dry-run")
     first = run("quarantine", "replay", "--kafka", kafka_bootstrap, "--reason", "oversized")
     consume(kafka_bootstrap, root, roomy, len(quarantined))
     once = graph_hash(root, roomy)
@@ -353,6 +354,8 @@ def test_records_replayed_twice_change_nothing(
 
     assert len(quarantined) == sum(each.query == LONG for each in events) > 0
     assert (first.returncode, second.stdout) == (0, "nothing is quarantined\n")
+    assert "where the streams run under these settings, too" in dry.stderr
+    assert "the streams read them by their own settings" in first.stderr
     assert once == graph_hash(root, roomy)
     assert_same_dump(dump(root, roomy, NOON_MS), Oracle.of(events).dump(NOON_MS))
 
