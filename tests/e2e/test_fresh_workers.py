@@ -69,7 +69,7 @@ def test_clicks_reach_answers_while_a_worker_dies(system: System) -> None:
         lambda: (store / "store.json").exists() and json.loads(system.run(*counts))["facts"] > 500,
         "the log is applied",
     )
-    system.run("train", "--store", store, "--artifacts", system.artifacts, "--budget", "120s")
+    system.run("train", "--store", store, "--artifacts", system.artifacts, "--budget", "20s")
     system.start("refresher", "refresh", "--store", store, "--artifacts", system.artifacts)
     system.start("server", "serve", "--artifacts", system.artifacts, "--listen", system.target)
     with RetrievalClient(system.target, timeout_seconds=60.0) as client:

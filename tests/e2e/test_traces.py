@@ -116,7 +116,7 @@ def _start(system: System, *serve: str) -> tuple[str, str]:
 
     system.until(is_caught_up, "the stream applies the history")
     store, artifacts = ("--store", system.store), ("--artifacts", system.artifacts)
-    system.run("train", *store, *artifacts, "--budget", "120s")
+    system.run("train", *store, *artifacts, "--budget", "20s")
     system.start("server", "serve", *artifacts, "--listen", system.target, *serve)
     system.start("refresher", "refresh", *store, *artifacts, "--every", "0.3s")
     with RetrievalClient(system.target, timeout_seconds=60.0, retry=None) as client:

@@ -69,10 +69,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     )
     command("snapshot", "--store", store, "--out", snapshot)
     first = command(
-        "train", "--store", store, "--artifacts", artifacts, "--budget", "120s", "--seed", 1
+        "train", "--store", store, "--artifacts", artifacts, "--budget", "20s", "--seed", 1
     )
     second = command(
-        "train", "--snapshot", snapshot, "--artifacts", artifacts, "--budget", "120s", "--seed", 2
+        "train", "--snapshot", snapshot, "--artifacts", artifacts, "--budget", "20s", "--seed", 2
     )
     return Shop(store, snapshot, artifacts, (first, second))
 
