@@ -184,12 +184,14 @@ def pack(header: manifest_pb.Segment, sections: Sections) -> bytes:
         offset = _aligned(offset + array.nbytes)
     encoded = header.SerializeToString()
     size = offset + _SHA_BYTES
-    out = bytearray(offset)
+    out = bytearray(size)
     out[: _PREFIX.size] = _PREFIX.pack(MAGIC, size, len(encoded))
     out[_PREFIX.size : _PREFIX.size + len(encoded)] = encoded
     for entry, array in zip(header.sections, sections.values(), strict=True):
-        out[entry.offset : entry.offset + array.nbytes] = np.ascontiguousarray(array).tobytes()
-    return bytes(out) + hashlib.sha256(out).digest()
+        place = np.frombuffer(out, dtype=array.dtype, count=array.size, offset=entry.offset)
+        place.reshape(array.shape)[...] = array
+    out[offset:] = hashlib.sha256(memoryview(out)[:offset]).digest()
+    return bytes(out)
 
 
 def unpack(data: bytes, name: str, header: manifest_pb.Segment) -> Sections:

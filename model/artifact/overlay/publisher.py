@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from model.artifact.overlay.encoding import check_rows, encode_segment
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import Gone, GoneList
-from model.artifact.overlay.merge import merge_rows
+from model.artifact.overlay.merge import MergedRows
 from model.artifact.overlay.pointer import Newest, encode_newest
 from model.artifact.overlay.segment import (
     Claim,
@@ -64,12 +64,9 @@ class OverlayPublisher:
         self._clock_ms = clock_ms
         # 32 random bits: two starts of a refresher in one generation do not share one.
         self._writer = secrets.token_hex(4)
-        self._state = _State(
-            sequence=_newest_sequence(folder, generation_id),
-            first_sequence=0,
-            full_ms=0,
-            parts=(no_rows(dim),),
-        )
+        self._merged = MergedRows()
+        self._merged.add(no_rows(dim))
+        self._state = _State(sequence=_newest_sequence(folder, generation_id))
         self._remove_temporary()
 
     @property
@@ -117,18 +114,21 @@ class OverlayPublisher:
             claim=claim,
             oldest=oldest or StageTimes(),
             newest=newest or StageTimes(),
-            rows=merge_rows((*state.parts, rows)) if is_full else rows,
+            rows=rows,
         )
         gone = zip(rows.gone_items, rows.gone_item_ms.tolist(), strict=True)
         self._gone.change({item: Gone(ms, now) for item, ms in gone}, _shown(rows))
         self._write(segment)
+        size = _size(rows)
         if is_full:
-            after = _State(segment.sequence, segment.sequence, now, (segment.rows,))
+            after = _State(segment.sequence, segment.sequence, now, size)
         else:
-            after = replace(state, sequence=segment.sequence, parts=(*state.parts, rows))
+            deltas = (*state.deltas, size)
+            after = replace(state, sequence=segment.sequence, deltas=deltas)
         self._point(after, claim)
         self._state = after
-        if _wants_full(after.parts):
+        self._merged.add(rows)
+        if _wants_full(after):
             self._merge(segment)
         self._prune()
         return segment
@@ -137,12 +137,12 @@ class OverlayPublisher:
         """Write what all segments leave as the next one, a full one: whoever has them
         need not read it, and waits for nothing.
         """
-        rows, now = merge_rows(self._state.parts), self._clock_ms()
+        rows, now = self._merged.rows(), self._clock_ms()
         segment = replace(
             newest, sequence=newest.sequence + 1, is_full=True, created_ms=now, rows=rows
         )
         self._write(segment)
-        after = _State(segment.sequence, segment.sequence, now, (rows,), is_merged=True)
+        after = _State(segment.sequence, segment.sequence, now, _size(rows), is_merged=True)
         self._point(after, newest.claim)
         self._state = after
 
@@ -213,20 +213,21 @@ class _State:
     """What has been published.
 
     `first_sequence` is 0, which is no number of a segment, before the first full one;
-    `parts` are the rows of the full one and of each delta on it.
+    `full` and `deltas` are how many rows the full one has, and each delta on it.
     """
 
     sequence: int
-    first_sequence: int
-    full_ms: int
-    parts: tuple[OverlayRows, ...]
+    first_sequence: int = 0
+    full_ms: int = 0
+    full: int = 0
+    deltas: tuple[int, ...] = ()
     is_merged: bool = False
 
 
-def _wants_full(parts: tuple[OverlayRows, ...]) -> bool:
-    """Whether the parts are worth the bytes of a new full segment."""
-    full, *deltas = (_size(part) for part in parts)
-    return len(deltas) > _MOST_DELTAS or (len(deltas) > 1 and sum(deltas) > _OUTWEIGH * full)
+def _wants_full(state: _State) -> bool:
+    """Whether the deltas are worth the bytes of a new full segment."""
+    deltas = state.deltas
+    return len(deltas) > _MOST_DELTAS or (len(deltas) > 1 and sum(deltas) > _OUTWEIGH * state.full)
 
 
 def _size(rows: OverlayRows) -> int:
