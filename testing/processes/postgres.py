@@ -12,7 +12,7 @@ from deploy.guarded import LocalService
 from deploy.kafka.broker import free_port
 
 # Seconds until it answers; a cluster is made within a second or two.
-_START_SECONDS = 120.0
+_START_SECONDS = 240.0
 # PostgreSQL refuses to run as root.
 _PLAIN_USER = "nobody"
 

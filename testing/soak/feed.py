@@ -14,7 +14,7 @@ from testing.soak.history import Delivery, Form, Malformed
 
 _CHUNK = 2_000  # deliveries that are flushed, and repeated after an error, together
 _BATCH_SIZE = 16  # interactions in an EventBatch: some per partition fill in a chunk
-_GIVE_UP_SECONDS = 180.0  # without a broker, whose start may take 90 s
+_GIVE_UP_SECONDS = 300.0  # without a broker, whose start may take 240 s
 
 
 class Feed:

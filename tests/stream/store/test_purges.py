@@ -67,13 +67,14 @@ def fill(shard: Shard) -> None:
 
 
 def marks_in(root: Path) -> set[bytes]:
-    """Return the marks that are in any file below a folder; one that the database
-    removes meanwhile has none.
+    """Return the marks that are in any file below a folder; what is removed meanwhile,
+    a folder too, has none.
     """
     contents = []
-    for path in root.rglob("*"):
-        with suppress(FileNotFoundError, IsADirectoryError):
-            contents.append(path.read_bytes())
+    for folder, _, names in os.walk(root):  # passes over what is gone, unlike `rglob`
+        for name in names:
+            with suppress(FileNotFoundError):
+                contents.append((Path(folder) / name).read_bytes())
     return {mark for mark in MARKS for content in contents if mark in content}
 
 
