@@ -63,7 +63,7 @@ class ServerSettings:
     # there are cores take turns, each with some 100 MB of its own.
     workers: int = 1
     """Processes that answer at one address, and share the generation's memory; another
-    looks after them. Linux only.
+    looks after them. As many as there are cores keep to one each. Linux only.
     """
 
     # The cores of the smallest machine. More than there are cores wait for each other.

@@ -135,10 +135,12 @@ func newRequests(queries int) *requests {
 
 func (r *requests) closedLoop(ctx context.Context, callers int, end time.Time) {
 	var group sync.WaitGroup
-	for range callers {
+	for caller := range callers {
+		// A caller keeps to its connection: none waits for a worker that has more of them.
+		connection := r.connections[caller%len(r.connections)]
 		group.Go(func() {
 			for now := time.Now(); now.Before(end) && ctx.Err() == nil; now = time.Now() {
-				r.one(ctx, now)
+				r.one(ctx, connection, r.next.Add(1), now)
 			}
 		})
 	}
@@ -150,15 +152,15 @@ func (r *requests) openLoop(ctx context.Context, rate float64, end time.Time, ra
 		for time.Now().Before(due) {
 			time.Sleep(callEvery)
 		}
-		r.open.Go(func() { r.one(ctx, due) })
+		number := r.next.Add(1)
+		connection := r.connections[number%uint64(len(r.connections))]
+		r.open.Go(func() { r.one(ctx, connection, number, due) })
 		due = due.Add(time.Duration(random.ExpFloat64() / rate * float64(time.Second)))
 	}
 }
 
 // Makes one call that is due at a moment.
-func (r *requests) one(ctx context.Context, due time.Time) {
-	number := r.next.Add(1)
-	connection := r.connections[number%uint64(len(r.connections))]
+func (r *requests) one(ctx context.Context, connection *grpc.ClientConn, number uint64, due time.Time) {
 	message := r.messages[number%uint64(len(r.messages))]
 	ctx, cancel := context.WithTimeout(ctx, r.deadline)
 	defer cancel()

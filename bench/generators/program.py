@@ -85,7 +85,8 @@ def call_command(address: str, num_queries: int, *options: object) -> tuple[str,
         address: "host:port" of the server.
         num_queries: known queries of the generation, ``query 0`` and on.
         options: ``--seconds``, ``--deadline`` of a call as Go writes it (``1s``), and
-            ``--callers`` of a closed loop or ``--rate`` of an open one.
+            ``--callers`` of a closed loop or ``--rate`` of an open one;
+            ``--connections`` (8), of which each caller of a closed loop keeps to one.
 
     Raises:
         SystemExit: there is no Go, or it cannot build the program.

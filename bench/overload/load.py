@@ -51,12 +51,16 @@ class Callers:
         address: HOST:PORT.
         deadline_seconds: of each call.
         num_queries: how many known queries there are.
+        connections: to the server; as many as a small search service has.
     """
 
-    def __init__(self, address: str, deadline_seconds: float, num_queries: int) -> None:
+    def __init__(
+        self, address: str, deadline_seconds: float, num_queries: int, connections: int = 8
+    ) -> None:
         self._address = address
         self._deadline_seconds = deadline_seconds
         self._num_queries = num_queries
+        self._connections = connections
 
     def closed_loop(self, num_callers: int, seconds: float) -> Outcome:
         """Make calls one after the other, by some callers at once."""
@@ -67,7 +71,10 @@ class Callers:
         return self._call("--rate", rate, seconds)
 
     def _call(self, loop: str, many: float, seconds: float) -> Outcome:
-        options = (loop, many, "--seconds", seconds, "--deadline", f"{self._deadline_seconds}s")
+        options = (
+            *(loop, many, "--seconds", seconds, "--deadline", f"{self._deadline_seconds}s"),
+            *("--connections", self._connections),
+        )
         command = call_command(self._address, self._num_queries, *options)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

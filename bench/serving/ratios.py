@@ -7,8 +7,10 @@ Every figure of CPU is a median over rounds in which all servers are asked in tu
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,10 +43,12 @@ _QUESTIONS = 300  # some 3,000 places: a recall within .005
 # between the last that find too little and the first that find enough, so often: within
 # a tenth. Twice as often: a tenth of that, and half as long again.
 _FIRST_SEARCH_K, _MOST_SEARCH_K, _HALVINGS = 1000, 1_000_000, 3
-# Calls at once without a pause, as many as a capacity is measured with, and for how
-# long each time, in turn.
+# Calls at once without a pause for each core, as many as a capacity is measured with,
+# each over a connection of its own: with fewer, one of two workers may have most of
+# them. And for how long each time, in turn.
 _CALLERS, _SECONDS, _RATE_ROUNDS = 32, 3.0, 5
 _DEADLINE_SECONDS = 5.0  # of each, which none needs
+_READY_SECONDS = 120.0  # for the other server to start, ten times what it takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +79,25 @@ class Ratios:
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """Answers a second with one worker and with two, in turn, of ten hits; medians."""
+    """Two workers on two cores against one on one, in turn, callers on the same cores.
+
+    One is half of two servers that are asked at the same time, each on a core of its
+    own: what else the machine does then, and the memory that both cores share, are the
+    same for both.
+
+    Attributes:
+        one: answers a second of ten hits with one worker, a median.
+        two: the same with two.
+        two_by_one: the one over the other, a median over rounds.
+        cpu_ms: of an answer, the server's, with one and with two.
+        callers_cpu_ms: the same of its callers.
+    """
 
     one: float
     two: float
     two_by_one: float
+    cpu_ms: tuple[float, float]
+    callers_cpu_ms: tuple[float, float]
 
 
 def measure_ratios(folder: Path, num_queries: int, wanted: Sequence[str] = RATIOS) -> None:
@@ -145,8 +163,8 @@ def _ratios(
     )
 
 
-def _median(rounds: NDArray[np.float64]) -> float:
-    return round(float(np.median(rounds)), 2)
+def _median(rounds: NDArray[np.float64], digits: int = 2) -> float:
+    return round(float(np.median(rounds)), digits)
 
 
 def _block(requests: Sequence[bytes], number: int) -> list[bytes]:
@@ -171,19 +189,57 @@ def _index_cpu(live: LiveGeneration, k: int, number: int) -> float:
 
 
 def _workers(folder: Path, num_queries: int) -> Workers:
-    rates: dict[str, list[float]] = {"1": [], "2": []}
-    for _ in range(_RATE_ROUNDS):
-        for workers, found in rates.items():
-            with served("product", folder, workers) as server:
-                callers = Callers(server.address, _DEADLINE_SECONDS, num_queries)
-                callers.closed_loop(_CALLERS, _SECONDS / 3)
-                found.append(callers.closed_loop(_CALLERS, _SECONDS).goodput)
-    one, two = np.array(rates["1"]), np.array(rates["2"])
-    return Workers(
-        one=round(float(np.median(one)), 1),
-        two=round(float(np.median(two)), 1),
-        two_by_one=_median(two / one),
+    both = [{*sorted(os.sched_getaffinity(0))[:2]}]
+    apart = [{core} for core in both[0]]
+    if len(apart) == 1:
+        raise SystemExit("two workers are measured on two cores, and there is one")
+    rounds = np.array(
+        [
+            [_answered(folder, num_queries, places) for places in (apart, both)]
+            for _ in range(_RATE_ROUNDS)
+        ]
     )
+    one, two = rounds[:, 0], rounds[:, 1]
+    return Workers(
+        one=round(float(np.median(one[:, 0]) / 2), 1),
+        two=round(float(np.median(two[:, 0])), 1),
+        two_by_one=_median(2 * two[:, 0] / one[:, 0]),
+        cpu_ms=(_median(one[:, 1], 3), _median(two[:, 1], 3)),
+        callers_cpu_ms=(_median(one[:, 2], 3), _median(two[:, 2], 3)),
+    )
+
+
+def _answered(
+    folder: Path, num_queries: int, places: Sequence[set[int]]
+) -> tuple[float, float, float]:
+    """Return answers a second of servers that are asked at the same time, and what an
+    answer cost them and their callers, in milliseconds of CPU.
+
+    Args:
+        folder: artifacts.
+        num_queries: known ones.
+        places: the cores of each server and of its callers; it has a worker for each.
+    """
+    ready = threading.Barrier(len(places))
+
+    def ask(cores: set[int]) -> tuple[float, int, float, float]:
+        # Of this thread, and of what it starts.
+        os.sched_setaffinity(0, cores)
+        num_callers = _CALLERS * len(cores)
+        with served("product", folder, str(len(cores))) as server:
+            callers = Callers(server.address, _DEADLINE_SECONDS, num_queries, num_callers)
+            callers.closed_loop(num_callers, _SECONDS / 3)
+            ready.wait(_READY_SECONDS)
+            before = server.cpu_seconds()
+            found = callers.closed_loop(num_callers, _SECONDS)
+            cpu = server.cpu_seconds() - before
+            ready.wait(_READY_SECONDS)  # the other is asked until both have been
+        return found.goodput, found.codes.get("OK", 0), cpu, found.cpu_seconds
+
+    with ThreadPoolExecutor(len(places)) as threads:
+        each = list(threads.map(ask, places))
+    rates, answers, cpu, callers_cpu = (sum(values) for values in zip(*each, strict=True))
+    return rates, 1000 * cpu / answers, 1000 * callers_cpu / answers
 
 
 def _naive_search_ks(live: LiveGeneration, folder: Path) -> dict[int, tuple[int, float]]:

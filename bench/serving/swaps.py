@@ -1,5 +1,5 @@
-"""What swaps cost callers: calls by the clock with one swap after the other, beside the
-same calls without, and beside an empty method at the same time.
+"""What swaps cost callers: calls by the clock with one swap after the other, in turn
+with the same calls without, and beside an empty method at the same time.
 """
 
 import json
@@ -28,7 +28,13 @@ from stream.files import replace_file
 # less room for swaps on two cores.
 _RATE = 60.0
 _K = 10
-# Seconds of calls without swaps, as a share of those with: beyond this they end.
+# Swaps in a row, before as long without any: what else the machine does is then the
+# same with and without. Twice as many: twice as far apart.
+_SWAPS_IN_A_ROW = 10
+# Seconds after such swaps that count as with them: the memory of the last generation
+# before goes then. Twice as long would water down what swaps cost.
+_AFTER_SECONDS = 0.3
+# Seconds of calls without swaps, of all turns together.
 _MOST_CONTROL_SECONDS = 120.0
 # Between two looks whether a swap is done: a call of its own. Twice as long makes swaps
 # rarer.
@@ -43,7 +49,7 @@ class SwapFigures:
     Attributes:
         workers: of the server.
         swaps: how many there were.
-        seconds_each: from a new pointer to an answer from it.
+        seconds_each: from a new pointer to an answer from it, a mean.
         errors: calls that failed, with swaps and without.
         calls: how many there were, with swaps and without.
         p50: median of the product and of the empty method, with swaps and without.
@@ -51,8 +57,11 @@ class SwapFigures:
         p99_by_without: of the product, with swaps over without.
         empty_p99_by_without: the same of the empty method, which has no swaps: what
             else the machine did meanwhile.
-        peak_by_two_generations: most resident memory of all processes over the bytes
-            of two generations.
+        peak_mib: most resident memory of all processes.
+        bare_mib: the same of a server that has no generation: Python, its libraries.
+        two_generations_mib: files of two generations.
+        peak_by_two_generations: the first over the last.
+        more_by_two_generations: what is more than the bare server has, over the last.
     """
 
     workers: int
@@ -64,7 +73,11 @@ class SwapFigures:
     p99: dict[str, tuple[float, float]]
     p99_by_without: float
     empty_p99_by_without: float
+    peak_mib: int
+    bare_mib: int
+    two_generations_mib: int
     peak_by_two_generations: float
+    more_by_two_generations: float
 
 
 def measure_swaps(folder: Path, num_queries: int, swaps: int, workers: int) -> None:
@@ -79,27 +92,30 @@ def measure_swaps(folder: Path, num_queries: int, swaps: int, workers: int) -> N
     ids = _two_generations(folder)
     requests = requests_of(_K, num_queries)
     store = ArtifactStore(folder)
-    size = _bytes_of(store.generation_path(ids[0]))
+    two_generations = 2 * _bytes_of(store.generation_path(ids[0]))
+    with served("product", folder / "nothing", str(workers)) as product:
+        bare = product.peak_bytes()
     with ExitStack() as stack:
         product = stack.enter_context(served("product", folder, str(workers)))
         empty = stack.enter_context(served("empty", folder))
         addresses = {"product": product.address, "empty": empty.address}
-        _while_called(addresses, requests[:100], lambda: time.sleep(1.0))
+        now = threading.Event()
+        _while_called(addresses, requests[:100], now, lambda: time.sleep(1.0))
         took: list[float] = []
-        with_swaps = _while_called(
-            addresses, requests, lambda: took.extend(_swap(folder, ids, product.address, swaps))
+        both = _while_called(
+            addresses,
+            requests,
+            now,
+            lambda: took.extend(_swap(folder, ids, product.address, swaps, now)),
         )
-        control_seconds = min(_MOST_CONTROL_SECONDS, sum(took))
-        without = _while_called(addresses, requests, lambda: time.sleep(control_seconds))
         peak = product.peak_bytes()
-    both = {name: (with_swaps[name], without[name]) for name in addresses}
     p99 = {name: tuple(each.quantile_ms(0.99) for each in pair) for name, pair in both.items()}
     figures = SwapFigures(
         workers=workers,
         swaps=swaps,
         seconds_each=round(sum(took) / swaps, 2),
-        errors=(with_swaps["product"].errors, without["product"].errors),
-        calls=(len(with_swaps["product"].latencies), len(without["product"].latencies)),
+        errors=(both["product"][0].errors, both["product"][1].errors),
+        calls=(len(both["product"][0].latencies), len(both["product"][1].latencies)),
         p50={
             name: (pair[0].quantile_ms(0.5), pair[1].quantile_ms(0.5))
             for name, pair in both.items()
@@ -107,7 +123,11 @@ def measure_swaps(folder: Path, num_queries: int, swaps: int, workers: int) -> N
         p99={name: (each[0], each[1]) for name, each in p99.items()},
         p99_by_without=round(p99["product"][0] / p99["product"][1], 2),
         empty_p99_by_without=round(p99["empty"][0] / p99["empty"][1], 2),
-        peak_by_two_generations=round(peak / (2 * size), 2),
+        peak_mib=peak >> 20,
+        bare_mib=bare >> 20,
+        two_generations_mib=two_generations >> 20,
+        peak_by_two_generations=round(peak / two_generations, 2),
+        more_by_two_generations=round((peak - bare) / two_generations, 2),
     )
     load = {"load": round(os.getloadavg()[0], 1), "cores": os.cpu_count()}
     print(json.dumps({"bench": "serve swaps", **asdict(figures), **load}), flush=True)
@@ -130,21 +150,46 @@ def _bytes_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def _swap(folder: Path, ids: tuple[str, str], address: str, swaps: int) -> list[float]:
-    """Make one generation after the other live; return how long each took."""
-    found = []
+def _swap(
+    folder: Path, ids: tuple[str, str], address: str, swaps: int, has_swaps: threading.Event
+) -> list[float]:
+    """Make one generation after the other live, and now and then none for a while;
+    return how long each took.
+
+    Args:
+        folder: the artifacts.
+        ids: the generations.
+        address: of the server.
+        swaps: how many.
+        has_swaps: is set while there are.
+    """
+    found: list[float] = []
+    turns = -(-swaps // _SWAPS_IN_A_ROW)
     with grpc.insecure_channel(address) as channel:
         stub = retrieval_grpc.RetrievalServiceStub(channel)
-        for number in range(swaps):
-            wanted = ids[(number + 1) % len(ids)]
-            replace_file(folder / "CURRENT", wanted.encode())
+        for first in range(0, swaps, _SWAPS_IN_A_ROW):
             started = time.perf_counter()
-            while _live(stub) != wanted:
-                time.sleep(_LOOK_SECONDS)
-                if time.perf_counter() - started > _SWAP_SECONDS:
-                    raise SystemExit(f"swap {number} was not done after {_SWAP_SECONDS:g} s")
-            found.append(time.perf_counter() - started)
+            has_swaps.set()
+            found += [
+                _swap_to(ids[(number + 1) % len(ids)], folder, stub)
+                for number in range(first, min(swaps, first + _SWAPS_IN_A_ROW))
+            ]
+            time.sleep(_AFTER_SECONDS)
+            has_swaps.clear()
+            took = time.perf_counter() - started
+            time.sleep(min(took, _MOST_CONTROL_SECONDS / turns))
     return found
+
+
+def _swap_to(wanted: str, folder: Path, stub: retrieval_grpc.RetrievalServiceStub) -> float:
+    """Make a generation live; return how long that took."""
+    replace_file(folder / "CURRENT", wanted.encode())
+    started = time.perf_counter()
+    while _live(stub) != wanted:
+        time.sleep(_LOOK_SECONDS)
+        if time.perf_counter() - started > _SWAP_SECONDS:
+            raise SystemExit(f"{wanted} was not live after {_SWAP_SECONDS:g} s")
+    return time.perf_counter() - started
 
 
 def _live(stub: retrieval_grpc.RetrievalServiceStub) -> str:
@@ -153,28 +198,40 @@ def _live(stub: retrieval_grpc.RetrievalServiceStub) -> str:
 
 
 def _while_called(
-    addresses: dict[str, str], requests: list[bytes], work: Callable[[], object]
-) -> dict[str, Called]:
+    addresses: dict[str, str],
+    requests: list[bytes],
+    has_swaps: threading.Event,
+    work: Callable[[], object],
+) -> dict[str, tuple[Called, Called]]:
     """Return what became of calls to each server, made by the clock while `work` is
-    done.
+    done: with swaps, and without.
+
+    A call is of what there was when it began.
     """
     done = threading.Event()
-    found: dict[str, Called] = {}
+    found: dict[str, tuple[Called, Called]] = {}
 
     def call(name: str, address: str) -> None:
-        caller, latencies, errors, number = Caller(address), [], 0, 0
+        caller, number = Caller(address), 0
+        latencies: dict[bool, list[float]] = {True: [], False: []}
+        errors = {True: 0, False: 0}
         started = time.perf_counter()
         while not done.is_set():
+            is_with = has_swaps.is_set()
             took = caller.call(number, requests[number % len(requests)])
             if took is None:
-                errors += 1
+                errors[is_with] += 1
             else:
-                latencies.append(took)
+                latencies[is_with].append(took)
             number += 1
             done.wait(max(0.0, started + number / _RATE - time.perf_counter()))
         seconds = time.perf_counter() - started
         caller.close()
-        found[name] = Called(seconds=seconds, latencies=tuple(latencies), errors=errors)
+        of_both = (
+            Called(seconds=seconds, latencies=tuple(latencies[each]), errors=errors[each])
+            for each in (True, False)
+        )
+        found[name] = next(of_both), next(of_both)
 
     threads = [threading.Thread(target=call, args=each) for each in addresses.items()]
     for thread in threads:

@@ -14,6 +14,7 @@ from server.workers.channel import (
     QuestionFailed,
     answer_until_closed,
 )
+from server.workers.cores import keep_to
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +25,10 @@ class WorkerProcess:
     Args:
         command: starts it; the descriptors of its two channels are added.
         answer: what it asks is answered by.
+        core: which it keeps to; None: it may use any.
     """
 
-    def __init__(self, command: Sequence[str], answer: Answer) -> None:
+    def __init__(self, command: Sequence[str], answer: Answer, core: int | None = None) -> None:
         ours, theirs = socket.socketpair()
         upwards, asks = socket.socketpair()
         with theirs, asks:
@@ -36,6 +38,7 @@ class WorkerProcess:
                 pass_fds=(theirs.fileno(), asks.fileno()),
                 stdin=subprocess.DEVNULL,
             )
+        keep_to(self._process.pid, core)  # before it has a second thread
         self._asking = Asking(ours)
         Thread(
             target=answer_until_closed, args=(upwards, answer), name="worker-asks", daemon=True

@@ -29,6 +29,7 @@ from server.swaps.refusals import RefusalReason
 from server.swaps.start import fresher_than
 from server.swaps.watcher import GenerationWatcher
 from server.workers.channel import ChannelClosed, QuestionFailed
+from server.workers.cores import core_of
 from server.workers.joined import Counted, Families, families_of, joined, samples_of
 from server.workers.process import WorkerProcess
 from server.workers.shared_views import SharedViews
@@ -221,7 +222,8 @@ class Supervisor:
             "listen": self.address,
             "http_address": self.http_address,
         }
-        worker = WorkerProcess(self._command, self._answer)
+        core = core_of(slot.number, len(self._slots))
+        worker = WorkerProcess(self._command, self._answer, core)
         try:
             question = {
                 "settings": settings,
@@ -239,7 +241,8 @@ class Supervisor:
             raise
         slot.begun(worker)
         self._metrics.up(slot.number, is_up=True)
-        logger.info("worker_up worker=%d pid=%d", slot.number, worker.pid)
+        where = "any" if core is None else core
+        logger.info("worker_up worker=%d pid=%d core=%s", slot.number, worker.pid, where)
 
     def _start_all(self) -> None:
         """Start all workers at once.

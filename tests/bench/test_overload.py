@@ -1,8 +1,14 @@
 """The load that the bench of overload makes, and what it counts."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
 import pytest
 
 from bench.overload.load import Callers, Outcome
+from server.service import SERVICE_NAME
 from testing.retrieval_server import DEADLINE_SECONDS, Serve
 from testing.small_generations import Artifacts, make_catalogue
 
@@ -36,6 +42,33 @@ def test_callers_of_a_closed_loop_wait_for_answers(artifacts: Artifacts, serve: 
 
     assert outcome.codes["OK"] > 0
     server.wait_for_metric(outcome.codes["OK"], "freshet_server_queries_total", path="known")
+
+
+def test_a_caller_of_a_closed_loop_keeps_to_its_connection() -> None:
+    """One whose answers do not come holds up no other."""
+    peers: dict[str, int] = {}
+    go_on = threading.Event()
+
+    def answer(_request: bytes, context: grpc.ServicerContext) -> bytes:
+        peers[context.peer()] = peers.get(context.peer(), 0) + 1
+        if context.peer() == next(iter(peers)):
+            go_on.wait(DEADLINE_SECONDS)
+        return b""
+
+    server = grpc.server(ThreadPoolExecutor(4))
+    handlers: Any = {"Retrieve": grpc.unary_unary_rpc_method_handler(answer)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        outcome = Callers(f"127.0.0.1:{port}", 1.0, 2, connections=2).closed_loop(2, 0.5)
+    finally:
+        go_on.set()
+        server.stop(0).wait()
+
+    waiting, others = peers.values()
+    assert waiting == 1
+    assert others == outcome.codes["OK"] > 1
 
 
 def test_statuses_have_the_names_of_grpc(artifacts: Artifacts, serve: Serve) -> None:

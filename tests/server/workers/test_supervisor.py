@@ -334,3 +334,34 @@ def test_workers_share_the_address_of_the_json_door(tmp_path: Path) -> None:
             )
             with urllib.request.urlopen(asked, timeout=DEADLINE_SECONDS) as answer:
                 assert len(json.load(answer)["hits"]) > 0
+
+
+def test_as_many_workers_as_cores_keep_to_one_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all their threads, also one that was started again."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        pytest.skip("this machine has one core")
+    really = os.sched_getaffinity
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: really(pid) & {*cores})
+    artifacts = Artifacts(tmp_path / "artifacts")
+    artifacts.publish(make_catalogue(60, QUERIES))
+
+    with two_workers(artifacts) as running:
+        pids = running.pids()
+        assert [_cores_of(pid) for pid in pids] == [{cores[0]}, {cores[1]}]
+
+        os.kill(pids[1], signal.SIGKILL)
+        wait_until(lambda: len({*running.pids(), *pids}) == 3, "another worker")
+        again = running.pids()
+        assert again[0] == pids[0]
+        wait_until(lambda: running.metric("freshet_server_worker_up", worker="1") == 1, "it is up")
+        assert _cores_of(again[1]) == {cores[1]}
+
+
+def _cores_of(pid: int) -> set[int]:
+    """Return the cores that the threads of a process may use; there are some."""
+    tasks = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
+    assert len(tasks) > 1
+    return set().union(*(os.sched_getaffinity(task) for task in tasks))
