@@ -66,7 +66,9 @@ class OverlayPublisher:
         self._writer = secrets.token_hex(4)
         self._merged = MergedRows()
         self._merged.add(no_rows(dim))
-        self._state = _State(sequence=_newest_sequence(folder, generation_id))
+        self._state = _State(
+            sequence=_newest_sequence(folder, generation_id), first_sequence=0, full_ms=0, full=0
+        )
         self._remove_temporary()
 
     @property
@@ -217,9 +219,9 @@ class _State:
     """
 
     sequence: int
-    first_sequence: int = 0
-    full_ms: int = 0
-    full: int = 0
+    first_sequence: int
+    full_ms: int
+    full: int
     deltas: tuple[int, ...] = ()
     is_merged: bool = False
 
