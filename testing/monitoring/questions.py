@@ -21,6 +21,9 @@ _NOT_ALWAYS_THERE = {
     "freshet_tuner_pinned_timestamp_seconds",
     "freshet_server_worker_up",
     "freshet_server_worker_restarts_total",
+    # Where a process has a certificate.
+    "freshet_certificate_expires_timestamp_seconds",
+    "freshet_certificate_valid_from_timestamp_seconds",
 }
 """Series that a healthy system of one process each does not have."""
 
