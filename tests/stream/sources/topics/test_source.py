@@ -24,7 +24,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from stream.clock import now_ms
+from stream.clock import Moment, now_ms, this_moment
 from stream.errors import SourceMismatch, SourceUnavailable, StreamError
 from stream.events.types import CatalogItem, Record, SourcePartition
 from stream.feed import open_feed
@@ -604,6 +604,12 @@ def test_a_clock_that_is_two_hours_slow_costs_no_event(
     """Events of now are used, and the offset of the clock is told."""
     for module in ("stream.worker.loop", "stream.worker.figures", "stream.sources.topics.progress"):
         monkeypatch.setattr(f"{module}.now_ms", lambda: now_ms() - 7_200_000)
+
+    def two_hours_before() -> Moment:
+        moment = this_moment()
+        return moment._replace(now_ms=moment.now_ms - 7_200_000)
+
+    monkeypatch.setattr("stream.sources.topics.progress.this_moment", two_hours_before)
     publish(kafka_bootstrap, settings, [event(ts_ms=now_ms(), item_id=f"i-{n}") for n in range(20)])
     worker = start_worker(open_store(num_shards=PARTITIONS))
     worker.wait_for_records(20)
