@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
 from freshet.certificates import watch_certificates
+from freshet.metrics_settings import MetricsSettings
 
 BEGIN = datetime(2031, 1, 1, tzinfo=UTC)
 KEY = Ed25519PrivateKey.generate()
@@ -30,6 +31,22 @@ def certificate(days: int) -> bytes:
         .sign(KEY, None)
     )
     return made.public_bytes(serialization.Encoding.PEM)
+
+
+def key_of(key: Ed25519PrivateKey) -> bytes:
+    """Return it as a file has it."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def port(path: Path) -> MetricsSettings:
+    """Return the settings of a port with a certificate, and its key beside that."""
+    key = path.with_name("key.pem")
+    key.write_bytes(key_of(KEY))
+    return MetricsSettings(tls_cert=str(path), tls_key=str(key))
 
 
 @pytest.fixture
@@ -63,7 +80,7 @@ def days_told(registry: CollectorRegistry) -> float:
 def test_each_certificate_is_told_by_its_setting(path: Path) -> None:
     """And none where there is none."""
     registry = CollectorRegistry()
-    watch_certificates(registry, {"server.tls_cert": str(path), "metrics.tls_cert": ""})
+    watch_certificates(registry, {"server": port(path), "metrics": MetricsSettings()})
 
     assert days_told(registry) == 90
     found = {sample.labels["setting"] for each in registry.collect() for sample in each.samples}
@@ -72,14 +89,9 @@ def test_each_certificate_is_told_by_its_setting(path: Path) -> None:
 
 def test_of_a_chain_what_ends_first(path: Path) -> None:
     """An authority between that ends is as bad; the key in the same file is none."""
-    key = KEY.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path.write_bytes(certificate(90) + key + certificate(30) + certificate(3650))
+    path.write_bytes(certificate(90) + key_of(KEY) + certificate(30) + certificate(3650))
     registry = CollectorRegistry()
-    watch_certificates(registry, {"server.tls_cert": str(path)})
+    watch_certificates(registry, {"server": port(path)})
 
     assert days_told(registry) == 30
 
@@ -92,7 +104,7 @@ def test_a_new_certificate_is_told_at_once(path: Path, tmp_path: Path, is_link: 
         given = tmp_path / "mounted.pem"
         given.symlink_to(path)
     registry = CollectorRegistry()
-    watch_certificates(registry, {"server.tls_cert": str(given)})
+    watch_certificates(registry, {"server": port(given)})
     before = days_told(registry)
     new = tmp_path / "new.pem"
     new.write_bytes(certificate(180))
@@ -105,7 +117,7 @@ def test_a_new_certificate_is_told_at_once(path: Path, tmp_path: Path, is_link: 
 def test_a_file_that_is_spoilt_leaves_what_is_in_use(path: Path, content: bytes | None) -> None:
     """The process goes on with the certificate that it has."""
     registry = CollectorRegistry()
-    watch_certificates(registry, {"server.tls_cert": str(path)})
+    watch_certificates(registry, {"server": port(path)})
     assert days_told(registry) == 90
 
     if content is None:
@@ -115,6 +127,18 @@ def test_a_file_that_is_spoilt_leaves_what_is_in_use(path: Path, content: bytes 
     assert days_told(registry) == 90
     path.write_bytes(certificate(30))
     assert days_told(registry) == 30
+
+
+def test_a_certificate_without_its_key_is_not_in_use(path: Path) -> None:
+    """A port goes on with the old one until the key comes, and so does what is told."""
+    registry, settings, other = CollectorRegistry(), port(path), Ed25519PrivateKey.generate()
+    watch_certificates(registry, {"server": settings})
+    Path(settings.tls_key).write_bytes(key_of(other))
+    path.write_bytes(certificate(180))
+    before = days_told(registry)
+    Path(settings.tls_key).write_bytes(key_of(KEY))
+
+    assert (before, days_told(registry)) == (90, 180)
 
 
 def test_a_client_has_what_it_read_at_its_start(path: Path) -> None:
@@ -130,7 +154,7 @@ def test_a_client_has_what_it_read_at_its_start(path: Path) -> None:
 
 def test_a_file_that_never_had_one(tmp_path: Path) -> None:
     """It is said to be unknown, which no alert takes for a time."""
-    registry = CollectorRegistry()
-    watch_certificates(registry, {"server.tls_cert": str(tmp_path / "none.pem")})
+    registry, none = CollectorRegistry(), str(tmp_path / "none.pem")
+    watch_certificates(registry, {"server": MetricsSettings(tls_cert=none, tls_key=none)})
 
     assert all(math.isnan(each) for each in told(registry))

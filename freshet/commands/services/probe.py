@@ -90,7 +90,7 @@ def probe(  # the options of the command
     name_process(registry, "probe")
     watch_certificates(
         registry,
-        {"metrics.tls_cert": config.metrics().tls_cert},
+        {"metrics": config.metrics()},
         {"stream.ssl_certificate_location": settings.ssl_certificate_location},
     )
     told = ProbeMetrics(registry)

@@ -95,7 +95,7 @@ def refresh(
     registry = CollectorRegistry()
     name_process(registry, "refresher")
     watch_disks(registry, {"artifacts": artifacts})
-    watch_certificates(registry, {"metrics.tls_cert": config.metrics().tls_cert})
+    watch_certificates(registry, {"metrics": config.metrics()})
 
     def vectors_of(generation: Generation) -> FreshState:
         return FreshState(generation, min_sessions=stream_settings.min_sessions, limits=limits)

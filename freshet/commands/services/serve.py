@@ -53,7 +53,7 @@ def serve(
     name_process(registry, "server")
     watch_certificates(
         registry,
-        {"server.tls_cert": settings.tls_cert, "metrics.tls_cert": config.metrics().tls_cert},
+        {"server": settings, "metrics": config.metrics()},
     )
     with (
         stop_event() as stop,

@@ -68,7 +68,7 @@ def sink(
     registry = CollectorRegistry()
     name_process(registry, "sink")
     watch_disks(registry, {"artifacts": artifacts})
-    watch_certificates(registry, {"metrics.tls_cert": config.metrics().tls_cert})
+    watch_certificates(registry, {"metrics": config.metrics()})
     store = existing_artifacts(artifacts)
     with (
         metrics_endpoint(metrics, registry, default=SINK_METRICS, settings=config.metrics()),

@@ -136,7 +136,7 @@ def stream(  # noqa: PLR0913  # the options of the command
     watch_disks(registry, {"store": store})
     watch_certificates(
         registry,
-        {"metrics.tls_cert": config.metrics().tls_cert},
+        {"metrics": config.metrics()},
         {"stream.ssl_certificate_location": settings.ssl_certificate_location},
     )
     counted = StreamMetrics(registry)

@@ -106,7 +106,7 @@ def tune(  # noqa: PLR0913  # the options of the command
         registry = CollectorRegistry()
         name_process(registry, "tuner")
         watch_disks(registry, {"store": store, "artifacts": artifacts})
-        watch_certificates(registry, {"metrics.tls_cert": config.metrics().tls_cert})
+        watch_certificates(registry, {"metrics": config.metrics()})
         counted, known = TunerMetrics(registry), GraphCache()
 
         def snapshots() -> AbstractContextManager[SnapshotInput]:
